@@ -1,0 +1,60 @@
+"""dr_env: MuJoCo environments for domain-randomized policy transfer.
+
+One declarative `Spec` says what may vary; bound to a model it is a `Plan`, which samples `Draw`s and
+writes them. `VectorEnv` and `Env` run a `Task` under a Spec through Gymnasium.
+"""
+
+from dr_env.binding import Plan, bind, compile_model
+from dr_env.distributions import Distribution, ParameterVector
+from dr_env.envs import (
+    Env,
+    Fields,
+    Policy,
+    Task,
+    TrainedPolicy,
+    TrainRequest,
+    VectorEnv,
+    as_spec,
+    make_env,
+    make_task,
+    make_vector_env,
+    register_tasks,
+    rollout,
+    state_names,
+    task_names,
+)
+from dr_env.errors import DREnvError
+from dr_env.records import Draw
+from dr_env.spec import Entry, Selector, Spec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DREnvError",
+    "Distribution",
+    "Draw",
+    "Entry",
+    "Env",
+    "Fields",
+    "ParameterVector",
+    "Plan",
+    "Policy",
+    "Selector",
+    "Spec",
+    "Task",
+    "TrainRequest",
+    "TrainedPolicy",
+    "VectorEnv",
+    "__version__",
+    "as_spec",
+    "bind",
+    "compile_model",
+    "make_env",
+    "make_task",
+    "make_vector_env",
+    "rollout",
+    "state_names",
+    "task_names",
+]
+
+register_tasks()

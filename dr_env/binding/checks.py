@@ -1,0 +1,211 @@
+"""What physics refuses: supports judged when a Spec is bound, Draws judged when they are made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding.fields import Field
+from dr_env.binding.indexing import BoundEntry, Index
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+
+Arrays = Mapping[str, NDArray[np.float64]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """Elements of one array that must stay within a field's support."""
+
+    field: Field
+    flat: Index
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Entries that write common arrays and are drawn again together."""
+
+    entries: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+
+def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -> None:
+    """Refuses an entry whose values can leave its field's support.
+
+    An entry that shares elements with another is judged Draw by Draw instead (`risky_groups`).
+    """
+    for entry in entries:
+        base = nominal[entry.field.array][entry.flat]
+        if entry.operation == "scale" and not base.any():
+            raise DREnvError(
+                f"{spec.where(entry.name, 'operation')}: {entry.field.name} is 0 in every match "
+                f"({_some(entry.matches)}), so scale changes nothing; use add or set"
+            )
+        massless = [entry.matches[i] for i in entry.owner[base <= 0]] if entry.field.above_low else []
+        if massless and entry.operation == "scale":
+            raise DREnvError(
+                f"{spec.where(entry.name, 'select')}: {entry.field.kind} '{massless[0]}' has no "
+                f"{entry.field.name} to scale; leave it out"
+            )
+        if massless and entry.moves:
+            raise DREnvError(
+                f"{spec.where(entry.name, 'select')}: {entry.field.kind} '{massless[0]}' has no "
+                f"{entry.field.name}, so nothing can move with it; write `coupled: false` or leave it out"
+            )
+        if _shares(entry, entries):
+            continue
+        low, high = entry.distribution.support()
+        ends = np.array([_final(entry.operation, base, end) for end in (low, high)])
+        for end, wrong in (
+            (ends.min(0), _outside(entry.field, ends.min(0))),
+            (ends.max(0), _outside(entry.field, ends.max(0))),
+        ):
+            if wrong.any():
+                first = int(np.flatnonzero(wrong)[0])
+                raise DREnvError(_refusal(spec, entry, base[first], end[first], first))
+
+
+def _refusal(spec: Spec, entry: BoundEntry, base: float, reached: float, element: int) -> str:
+    low, high = entry.distribution.support()
+    if math.isinf(low) or math.isinf(high):
+        mend = f"; {entry.distribution.type_name} is unbounded, use truncated_normal with low and high"
+    else:
+        mend = ""
+    return (
+        f"{spec.where(entry.name, 'distribution')}: {_element(entry, element)} can reach {reached:.4g} "
+        f"{entry.field.unit} (nominal {base:.4g}, {entry.operation} {low:.4g} .. {high:.4g}), "
+        f"expected {_expected(entry.field)}{mend}"
+    )
+
+
+def check_columns(entries: Sequence[BoundEntry], nominal: Arrays, arrays: Arrays) -> None:
+    """Refuses Draws given from outside whose values leave a field's support."""
+    for entry in entries:
+        values = arrays[entry.field.array][:, entry.flat]
+        wrong = _outside(entry.field, values)
+        if wrong.any():
+            row, element = (int(i) for i in np.argwhere(wrong)[0])
+            raise DREnvError(
+                f"draw.{entry.name}: gives {_element(entry, element)} = {values[row, element]:.4g} "
+                f"{entry.field.unit}, expected {_expected(entry.field)}"
+            )
+        if entry.field.triangle and _unphysical(arrays[entry.field.array], entry.flat).any():
+            raise DREnvError(
+                f"draw.{entry.name}: gives {entry.field.kind} {_some(entry.matches)} principal moments of inertia "
+                "of which one is above the sum of the others, which no body has"
+            )
+
+
+def risky_groups(entries: Sequence[BoundEntry], nominal: Arrays) -> tuple[Group, ...]:
+    """The entries whose Draws must be judged one by one, in groups that share arrays."""
+    groups: list[tuple[set[str], list[BoundEntry]]] = []
+    for entry in entries:
+        arrays, members = set(entry.arrays), [entry]
+        for group in [g for g in groups if g[0] & arrays]:
+            groups.remove(group)
+            arrays |= group[0]
+            members = group[1] + members
+        groups.append((arrays, members))
+    found = []
+    for _, members in groups:
+        checks = [
+            Check(entry.field, entry.flat)
+            for entry in members
+            if _shares(entry, entries) or (entry.field.triangle and not _keeps_shape(entry))
+        ]
+        if checks:
+            found.append(Group(tuple(entry.name for entry in members), tuple(checks)))
+    return tuple(found)
+
+
+def violations(arrays: Arrays, checks: Sequence[Check]) -> NDArray[np.bool_]:
+    """Which of n rows leave a support, (n,)."""
+    wrong = [_outside(check.field, arrays[check.field.array][:, check.flat]).any(1) for check in checks]
+    wrong += [_unphysical(arrays[check.field.array], check.flat) for check in checks if check.field.triangle]
+    return np.any(wrong, axis=0)
+
+
+def check_delays(spec: Spec, entries: Sequence[BoundEntry], model: mujoco.MjModel) -> None:
+    """Refuses a delay that the model has no buffer for."""
+    for entry in entries:
+        if entry.field.array != "actuator_delay":
+            continue
+        for actuator, needed in delay_samples(spec, entry, model).items():
+            held = int(model.actuator_history[actuator, 0])
+            if held < needed:
+                raise DREnvError(
+                    f"{spec.where(entry.name, 'field')}: the delay needs a buffer of {needed} samples, the model has "
+                    f"{held}; compile it with dr_env.compile_model(mjspec, spec), or set nsample on the actuator"
+                )
+
+
+def delay_samples(spec: Spec, entry: BoundEntry, model: mujoco.MjModel) -> dict[int, int]:
+    """Buffer samples that a delay entry needs: actuator -> ceil(longest delay / timestep)."""
+    base = model.actuator_delay[entry.flat]
+    longest = np.maximum(*(_final(entry.operation, base, end) for end in entry.distribution.support()))
+    if not np.isfinite(longest).all():
+        raise DREnvError(
+            f"{spec.where(entry.name, 'distribution')}: a delay needs a longest value for its buffer, but "
+            f"{entry.distribution.type_name} is unbounded; use uniform or truncated_normal"
+        )
+    steps = np.ceil(longest / model.opt.timestep - 1e-9).astype(int)
+    return {int(actuator): int(count) for actuator, count in zip(entry.flat, steps, strict=True) if count > 0}
+
+
+def _final(operation: str, base: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    if operation == "scale":
+        return np.where(base == 0, 0.0, base * value) if math.isinf(value) else base * value
+    return base + value if operation == "add" else np.full_like(base, value)
+
+
+def _outside(field: Field, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    below = values <= field.low if field.above_low else values < field.low
+    endless = ~np.isfinite(values) if math.isfinite(field.low) else np.zeros(values.shape, bool)
+    return np.asarray(below | (values > field.high) | endless)
+
+
+def _unphysical(inertia: NDArray[np.float64], flat: Index) -> NDArray[np.bool_]:
+    """Rows in which a principal moment of a touched body exceeds the sum of the others, (n,)."""
+    moments = inertia.reshape(len(inertia), -1, 3)[:, np.unique(flat // 3)]
+    largest = moments.max(-1)
+    return np.asarray((largest > (moments.sum(-1) - largest) * (1 + 1e-9)).any(-1))
+
+
+def _keeps_shape(entry: BoundEntry) -> bool:
+    whole = len(entry.flat) == 3 * len(entry.matches)
+    return entry.operation == "scale" and whole
+
+
+def _shares(entry: BoundEntry, entries: Sequence[BoundEntry]) -> bool:
+    """Whether another entry writes some of this one's elements."""
+    mine = set(entry.flat.tolist())
+    for other in entries:
+        if other is entry:
+            continue
+        if other.field.array == entry.field.array and mine & set(other.flat.tolist()):
+            return True
+        if any(m.array == entry.field.array and mine & set(m.flat.tolist()) for m in other.moves):
+            return True
+    return False
+
+
+def _expected(field: Field) -> str:
+    low = f"above {field.low:g}" if field.above_low else f"not below {field.low:g}"
+    if math.isinf(field.high):
+        return low if math.isfinite(field.low) else "a finite number"
+    return f"{low} and not above {field.high:g}"
+
+
+def _element(entry: BoundEntry, element: int) -> str:
+    if entry.field.kind == "option":
+        return entry.field.name
+    return f"{entry.field.name} of {entry.field.kind} '{entry.matches[entry.owner[element]]}'"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,158 @@
+"""From names to numbers: which elements of which model array an entry writes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding.fields import Field, find_field
+from dr_env.distributions import Distribution
+from dr_env.errors import DREnvError
+from dr_env.spec import Entry, Spec
+
+Index = NDArray[np.intp]
+
+_OBJECTS = {
+    "body": (mujoco.mjtObj.mjOBJ_BODY, "nbody"),
+    "geom": (mujoco.mjtObj.mjOBJ_GEOM, "ngeom"),
+    "joint": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
+    "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
+}
+_DOFS = {
+    mujoco.mjtJoint.mjJNT_FREE: 6,
+    mujoco.mjtJoint.mjJNT_BALL: 3,
+    mujoco.mjtJoint.mjJNT_SLIDE: 1,
+    mujoco.mjtJoint.mjJNT_HINGE: 1,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """Elements of another array that are multiplied by the factor of a primary element."""
+
+    array: str
+    flat: Index  # (m,) elements of the flattened array
+    primary: Index  # (m,) which of the entry's elements gives the factor
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundEntry:
+    """An entry resolved against one model: frozen indices, no names left to look up."""
+
+    name: str
+    operation: str
+    distribution: Distribution
+    field: Field
+    width: int  # values drawn: 1 where shared, else one for each match
+    shared: bool
+    flat: Index  # (r,) elements of the flattened array
+    value: Index  # (r,) which of the drawn values each element takes
+    moves: tuple[Move, ...]
+    matches: tuple[str, ...]  # names of the matched objects
+    owner: Index  # (r,) which match each element belongs to
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Every array that this entry writes."""
+        return (self.field.array, *(move.array for move in self.moves))
+
+
+def object_names(model: mujoco.MjModel, kind: str, observations: tuple[str, ...] = ()) -> list[str]:
+    """The names of a kind's objects, in the model's order; those without one are `#0`, `#1`, ..."""
+    if kind == "observation":
+        return list(observations)
+    objtype, count = _OBJECTS[kind]
+    return [mujoco.mj_id2name(model, objtype, i) or f"#{i}" for i in range(getattr(model, count))]
+
+
+def nominal_array(model: mujoco.MjModel, name: str, observations: int) -> NDArray[np.float64]:
+    """A copy of a model array, flattened."""
+    if name == "observation.noise":
+        return np.zeros(observations)
+    if name.startswith("opt."):
+        return np.atleast_1d(np.array(getattr(model.opt, name[4:]), np.float64)).reshape(-1)
+    return np.array(getattr(model, name), np.float64).reshape(-1)
+
+
+def _row_width(model: mujoco.MjModel, array: str) -> int:
+    if array.startswith(("opt.", "observation.")):
+        return 1
+    shape = getattr(model, array).shape
+    return int(np.prod(shape[1:], dtype=int))
+
+
+def _rows(model: mujoco.MjModel, field: Field, matched: list[int]) -> tuple[list[int], list[int]]:
+    """Array rows of the matched objects, and the match that each belongs to."""
+    if field.axis == "dof":
+        rows: list[int] = []
+        owners: list[int] = []
+        for owner, joint in enumerate(matched):
+            start = int(model.jnt_dofadr[joint])
+            count = _DOFS[mujoco.mjtJoint(model.jnt_type[joint])]
+            rows += range(start, start + count)
+            owners += [owner] * count
+        return rows, owners
+    return matched, list(range(len(matched)))
+
+
+def _frozen(values: list[int]) -> Index:
+    array = np.array(values, np.intp)
+    array.flags.writeable = False
+    return array
+
+
+def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observations: tuple[str, ...]) -> BoundEntry:
+    """Resolves one entry. Raises DREnvError naming file, line, key and the near match."""
+    kind = entry.select.kind
+    try:
+        field = find_field(kind, entry.field_name)
+    except DREnvError as error:
+        raise DREnvError(f"{spec.where(name, 'field')}: {error}") from None
+    index = entry.field_index
+    if index is not None and index >= field.components:
+        raise DREnvError(
+            f"{spec.where(name, 'field')}: got {entry.field}, but {field.name} has "
+            f"{field.components} component{'s' * (field.components > 1)}, counted from 0"
+        )
+    components = range(field.components) if index is None else [index]
+    if kind == "option":
+        names, matched = ["option"], [0]
+    else:
+        try:
+            names = object_names(model, kind, observations)
+            matched = entry.select.match(names)
+        except DREnvError as error:
+            raise DREnvError(f"{spec.where(name, 'select')}: {error}") from None
+    rows, owners = _rows(model, field, matched)
+    width = _row_width(model, field.array)
+    columns = field.columns or (0,)
+    flat = [row * width + columns[c] for row in rows for c in components]
+    owner = [o for o in owners for _ in components]
+    shared = entry.per == "shared"
+    moves = []
+    if entry.coupled:
+        for array, moved in field.moves:
+            span = _row_width(model, array)
+            moves.append(
+                Move(
+                    array,
+                    _frozen([row * span + column for row in rows for column in moved]),
+                    _frozen([primary for primary in range(len(rows)) for _ in moved]),
+                )
+            )
+    return BoundEntry(
+        name=name,
+        operation=entry.operation,
+        distribution=entry.distribution,
+        field=field,
+        width=1 if shared else len(matched),
+        shared=shared,
+        flat=_frozen(flat),
+        value=_frozen([0] * len(flat) if shared else owner),
+        moves=tuple(moves),
+        matches=tuple(names[i] for i in matched),
+        owner=_frozen(owner),
+    )

@@ -1,0 +1,1 @@
+"""The command `dr-env`, one file a subcommand."""

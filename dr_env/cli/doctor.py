@@ -1,0 +1,77 @@
+"""`dr-env doctor`: what this machine has, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+
+from rich.console import Console
+from rich.table import Table
+
+from dr_env.envs import task_names
+from dr_env.errors import DREnvError
+from dr_env.rendering import INSTALL_GL, gl_backend
+
+_PACKAGES = (
+    "dr-env",
+    "mujoco",
+    "gymnasium",
+    "numpy",
+    "scipy",
+    "stable-baselines3",
+    "torch",
+    "imageio",
+    "imageio-ffmpeg",
+)
+
+# in a process of its own: a broken driver may end it
+_PROBE = """
+import mujoco
+from dr_env.rendering import renderer
+model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size="1"/></worldbody></mujoco>')
+with renderer(model, 64, 64) as probe:
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    assert probe.render(model, data).any()
+    print(probe.gl_renderer())
+"""
+
+
+def doctor() -> None:
+    """Say what this machine has, what is missing, and the command that mends it."""
+    table = Table("what", "found", "mend with")
+    broken = False
+    table.add_row("python", platform.python_version(), "")
+    for name in _PACKAGES:
+        try:
+            table.add_row(name, metadata.version(name), "")
+        except metadata.PackageNotFoundError:
+            broken = True
+            table.add_row(name, "[red]missing[/red]", f"pip install {name}")
+    table.add_row(
+        "threads", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}", ""
+    )
+    table.add_row("tasks", ", ".join(task_names()) or "[red]none[/red]", "" if task_names() else "pip install -e .")
+    found, works = _gl()
+    table.add_row("OpenGL", found if works else f"[yellow]{found}[/yellow]", "" if works else INSTALL_GL)
+    console = Console()
+    console.print(table)
+    if not works:
+        console.print("Without OpenGL, physics and training work; pictures and videos do not.")
+    if broken or not task_names():
+        sys.exit(1)
+
+
+def _gl() -> tuple[str, bool]:
+    try:
+        backend = gl_backend()
+    except DREnvError:
+        return "none", False
+    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=120, check=False)
+    if probe.returncode:
+        lines = probe.stderr.strip().splitlines() or [f"the probe ended with {probe.returncode}"]
+        return f"{backend} fails: {lines[-1]}", False
+    return f"{backend}: {probe.stdout.strip()}", True

@@ -1,0 +1,191 @@
+"""`dr-env evaluate`: trained policies in the nominal, the randomized and the target world."""
+
+from __future__ import annotations
+
+import platform
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
+from dr_env.errors import DREnvError
+from dr_env.evaluation import Arm, Comparison, Outcome, encode_video, write_report
+from dr_env.rng import digest
+from dr_env.spec import Entry, Spec
+
+_VIDEO_SECONDS = 8
+
+
+def evaluate(
+    runs: tyro.conf.Positional[tuple[Path, ...]],
+    *,
+    target: Path | None = None,
+    randomization: str = "default",
+    out: Path | None = None,
+    episodes: int = 128,
+    seed: int = 0,
+    algorithm: str = "ppo",
+    threads: int = 0,
+    video: bool = True,
+    quiet: bool = False,
+) -> None:
+    """Compare trained policies on worlds; writes report.html and report.json.
+
+    Args:
+        runs: Run folders of one task; those that differ by seed alone are pooled.
+        target: The target world's Spec; by default the task's own target.yaml.
+        randomization: The randomized world's Spec; by default the task's own.
+        out: The report's folder; by default `report` beside the first run.
+        episodes: Fresh episodes for each run and world.
+        seed: The episodes' seed, the same for every run.
+        algorithm: The algorithm that the runs were trained with.
+        threads: Threads that step environments; 0 for all of the machine's.
+        video: Put a video of each policy on the target into the report.
+        quiet: No progress bar.
+    """
+    if not runs:
+        raise DREnvError("expected at least one run folder")
+    if episodes < 2:
+        raise DREnvError(f"--episodes: got {episodes}, expected at least 2")
+    policies = [make_trainer(algorithm).load(run) for run in runs]
+    task = _common_task(runs, policies)
+    source = target or task.file("target.yaml")
+    worlds = {"nominal": Spec(), "randomized": as_spec(randomization, task), "target": Spec.load(source)}
+    notes: list[str] = []
+    videos: dict[str, bytes] = {}
+    arms = []
+    groups = _group(runs, policies, worlds["randomized"])
+    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+        for name, members in groups.items():
+            outcomes: dict[str, list[Outcome]] = {world: [] for world in worlds}
+            for i in members:
+                for world, spec in worlds.items():
+                    step = bar.add_task(f"{runs[i].name} on {world}", total=episodes)
+                    env = VectorEnv(task, episodes, spec, threads=threads)
+                    env_seed = digest("evaluate", seed, world) >> 1
+                    done = rollout(env, policies[i].act, env_seed, partial(_advance, bar, step))
+                    env.close()
+                    outcomes[world].append(
+                        Outcome(done.returns, done.lengths, int(done.failures.sum()), done.draws, done.acceptance_rate)
+                    )
+            if video:
+                step = bar.add_task(f"{name}: video", total=None)
+                try:
+                    videos[name] = _video(task, worlds["target"], policies[members[0]], seed)
+                except DREnvError as error:  # no OpenGL: the numbers stand without pictures
+                    video = False
+                    notes.append(f"No video: {error}")
+                bar.update(step, total=1, completed=1)
+            arms.append(
+                Arm(
+                    name=name,
+                    runs=tuple(str(runs[i]) for i in members),
+                    seeds=tuple(policies[i].seed for i in members),
+                    steps=policies[members[0]].steps,
+                    curves=tuple(policies[i].curve for i in members),
+                    outcomes={world: tuple(found) for world, found in outcomes.items()},
+                )
+            )
+    comparison = Comparison(
+        task=task.name,
+        worlds=tuple(worlds),
+        arms=tuple(arms),
+        episodes=episodes,
+        seed=seed,
+        target=source.name,
+        changes=_changes(worlds["target"], worlds["randomized"]),
+    )
+    notes += _remarks(comparison)
+    page = write_report(comparison, out or runs[0].parent / "report", videos, notes, _versions())
+    _show(comparison, page)
+
+
+def _advance(bar: Progress, step: TaskID, done: int, _: int) -> None:
+    bar.update(step, completed=done)
+
+
+def _common_task(runs: tuple[Path, ...], policies: list[TrainedPolicy]) -> Task:
+    names = {policy.task for policy in policies}
+    if len(names) > 1:
+        listed = ", ".join(f"{run} ({policy.task})" for run, policy in zip(runs, policies, strict=True))
+        raise DREnvError(f"runs of different tasks cannot be compared: {listed}")
+    return make_task(names.pop())
+
+
+def _group(runs: tuple[Path, ...], policies: list[TrainedPolicy], default: Spec) -> dict[str, list[int]]:
+    """Runs by what they were trained under: plain, randomized, or the folder's name."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, policy in enumerate(policies):
+        groups.setdefault((policy.randomization.digest(), policy.steps), []).append(i)
+    named: dict[str, list[int]] = {}
+    for members in groups.values():
+        spec = policies[members[0]].randomization
+        name = "plain" if not spec.entries else "randomized" if spec == default else runs[members[0]].name
+        named[name if name not in named else str(runs[members[0]])] = members
+    return named
+
+
+def _video(task: Task, target: Spec, policy: TrainedPolicy, seed: int) -> bytes:
+    env = VectorEnv(task, 1, target, threads=1, render_mode="rgb_array", width=480, height=320,
+                    max_episode_steps=min(task.max_episode_steps, round(_VIDEO_SECONDS / task.dt)))  # fmt: skip
+    stride = max(1, round(1 / (30 * task.dt)))  # about 30 images a second
+    frames: list[np.ndarray] = []
+    try:
+        rollout(env, policy.act, digest("video", seed) >> 1, frames=frames, stride=stride)
+    finally:
+        env.close()
+    return encode_video(frames, round(1 / (stride * task.dt)))
+
+
+def _changes(target: Spec, training: Spec) -> tuple[tuple[str, str, str], ...]:
+    """What each entry of the target does, and what training varied in the same field."""
+    rows = []
+    for name, entry in target.entries.items():
+        same = [
+            f"{other_name}: {_describe(other)}"
+            for other_name, other in training.entries.items()
+            if (other.select.kind, other.field) == (entry.select.kind, entry.field)
+        ]
+        rows.append((name, _describe(entry), "; ".join(same) or "not modelled"))
+    return tuple(rows)
+
+
+def _describe(entry: Entry) -> str:
+    low, high = entry.distribution.support()
+    values = f"{low:g}" if low == high else f"{low:g} .. {high:g}"
+    names = f" of {entry.select.kind} {', '.join(entry.select.patterns)}" if entry.select.patterns else ""
+    verb = {"scale": "scaled by", "add": "plus", "set": "set to"}[entry.operation]
+    return f"{entry.field}{names} {verb} {values}"
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    rates = [o.acceptance_rate for arm in comparison.arms for o in arm.outcomes["randomized"]]
+    failures = sum(o.failures for arm in comparison.arms for group in arm.outcomes.values() for o in group)
+    notes = [f"Draws accepted in the randomized world: {100 * float(np.mean(rates)):.4g} %."]
+    if failures:
+        notes.append(f"{failures} episodes ended because the simulation diverged.")
+    return notes
+
+
+def _versions() -> dict[str, str]:
+    packages = ("dr-env", "mujoco", "gymnasium", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+def _show(comparison: Comparison, page: Path) -> None:
+    table = Table(title=f"{comparison.task}: interquartile mean return [95 % interval]")
+    table.add_column("policy")
+    for world in comparison.worlds:
+        table.add_column(world, justify="right")
+    for arm in comparison.arms:
+        table.add_row(arm.name, *(str(arm.estimate(world)).replace("[", r"\[") for world in comparison.worlds))
+    console = Console()
+    console.print(table)
+    console.print(comparison.verdict(), markup=False, highlight=False)
+    console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,46 @@
+"""The command `dr-env`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from dr_env.cli.bench import bench
+from dr_env.cli.doctor import doctor
+from dr_env.cli.evaluate import evaluate
+from dr_env.cli.spec import check, schema
+from dr_env.cli.train import train
+from dr_env.errors import DREnvError
+
+_spec = tyro.extras.SubcommandApp()
+_spec.command(check)
+_spec.command(schema)
+
+app = tyro.extras.SubcommandApp()
+app.command(train)
+app.command(evaluate)
+app.command(_spec, name="spec")
+app.command(doctor)
+app.command(bench)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; bad input ends with one clear line and exit status 2."""
+    try:
+        app.cli(prog="dr-env", description="Domain randomization for MuJoCo.", args=arguments)
+    except DREnvError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'stopped'}", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`dr-env train`: a policy trained under a Spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+import yaml
+
+from dr_env.envs import TrainRequest, as_spec, make_task, make_trainer
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+
+
+def train(
+    task: tyro.conf.Positional[str | None] = None,
+    *,
+    randomization: str = "default",
+    out: Path | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    algorithm: str = "ppo",
+    config: Path | None = None,
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")] = (),
+    threads: int = 0,
+    resume: Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Train a policy, or go on with an interrupted run.
+
+    Args:
+        task: The task, such as half_cheetah.
+        randomization: A Spec file, `default` for the task's own, or `none`.
+        out: The run folder; by default runs/TASK-RANDOMIZATION-SEED.
+        seed: The seed of environments and learning.
+        steps: Environment steps in all; by default the configuration's.
+        algorithm: The algorithm.
+        config: A configuration file; by default the task's own.
+        settings: Numbers of the configuration to change, such as n_epochs=5.
+        threads: Threads that step environments; 0 for all of the machine's.
+        resume: A run folder to go on with; takes --steps to train longer.
+        overwrite: Replace a run that is there already.
+        quiet: No progress bar.
+    """
+    if steps is not None and steps < 1:
+        raise DREnvError(f"--steps: got {steps}, expected at least 1")
+    trainer = make_trainer(algorithm)
+    if resume is not None:
+        if task is not None or settings or config is not None:
+            raise DREnvError("--resume: goes on as the run began; only --steps and --quiet can be given with it")
+        done = trainer.resume(resume, steps, quiet)
+    else:
+        if task is None:
+            raise DREnvError("expected a task, such as `dr-env train half_cheetah`, or --resume RUN")
+        made = make_task(task)
+        spec = Spec() if randomization == "none" else as_spec(randomization, made)
+        name = randomization if randomization in ("default", "none") else Path(randomization).stem
+        request = TrainRequest(
+            task=task,
+            randomization=spec,
+            run=out or Path("runs") / f"{task}-{name}-{seed}",
+            seed=seed,
+            steps=steps,
+            threads=threads,
+            settings=_settings(settings),
+            config=config,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+        done = trainer.train(request)
+    print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}")
+
+
+def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise DREnvError(f"--set: got {pair!r}, expected KEY=VALUE, such as n_epochs=5")
+        settings[key] = yaml.safe_load(value)
+    return settings

@@ -1,0 +1,29 @@
+"""Gymnasium environments of a task, one or many."""
+
+from dr_env.envs.env import Env
+from dr_env.envs.registration import as_spec, make_env, make_task, make_vector_env, register_tasks, task_names
+from dr_env.envs.rollout import Episodes, Policy, rollout
+from dr_env.envs.task import Fields, Task, state_names
+from dr_env.envs.trainer import TrainedPolicy, Trainer, TrainRequest, make_trainer
+from dr_env.envs.vector import VectorEnv
+
+__all__ = [
+    "Env",
+    "Episodes",
+    "Fields",
+    "Policy",
+    "Task",
+    "TrainRequest",
+    "TrainedPolicy",
+    "Trainer",
+    "VectorEnv",
+    "as_spec",
+    "make_env",
+    "make_task",
+    "make_trainer",
+    "make_vector_env",
+    "register_tasks",
+    "rollout",
+    "state_names",
+    "task_names",
+]

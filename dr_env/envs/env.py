@@ -1,0 +1,107 @@
+"""One randomized environment: a batch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from dr_env.envs.task import Task
+from dr_env.envs.vector import VectorEnv
+from dr_env.records import Draw
+from dr_env.spec import Spec
+
+Array = NDArray[np.float64]
+
+
+class Env(gym.Env[Array, NDArray[np.float32]]):
+    """A `gymnasium.Env` of a task, bit for bit the first environment of a `VectorEnv`.
+
+    `info["dr"]` on reset is the episode's `Draw`; `reset(options={"draw": draw})` plays it again.
+    The arguments are those of `VectorEnv`.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: Task,
+        randomization: Spec | None = None,
+        *,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+    ) -> None:
+        self._vector = VectorEnv(
+            task,
+            1,
+            randomization,
+            autoreset_mode=AutoresetMode.DISABLED,
+            max_episode_steps=max_episode_steps,
+            threads=1,
+            render_mode=render_mode,
+            width=width,
+            height=height,
+        )
+        self.render_mode = render_mode
+        self.action_space = self._vector.single_action_space
+        self.observation_space = self._vector.single_observation_space
+        self.metadata = {**type(self).metadata, "render_fps": self._vector.metadata["render_fps"]}
+
+    @property
+    def task(self) -> Task:
+        """What to do."""
+        return self._vector.task
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The nominal model."""
+        return self._vector.model
+
+    @property
+    def randomization(self) -> Spec:
+        """What varies."""
+        return self._vector.randomization
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Starts a new episode; `options` takes `draw`, `qpos` and `qvel`."""
+        super().reset(seed=seed)
+        observations, _ = self._vector.reset(seed=None if seed is None else [seed], options=options)
+        return observations[0], self._draw_info()
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Takes one action, (actions,)."""
+        observations, rewards, terminated, truncated, infos = self._vector.step(np.asarray(action)[None])
+        info = {
+            name: _item(value[0])
+            for name, value in infos.items()
+            if not name.startswith("_") and not isinstance(value, Mapping)
+        }
+        return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def _draw_info(self) -> dict[str, Any]:
+        return {"dr": self.draw} if self.randomization.entries else {}
+
+    @property
+    def draw(self) -> Draw:
+        """The Draw of this episode."""
+        return self._vector.draws[0]
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """An RGB image, (height, width, 3)."""
+        frames = self._vector.render()
+        return None if frames is None else frames[0]
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self._vector.close()
+
+
+def _item(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

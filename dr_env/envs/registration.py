@@ -1,0 +1,90 @@
+"""Tasks by name: found through entry points, registered with Gymnasium, loaded when used."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from dr_env.envs.env import Env
+from dr_env.envs.task import Task
+from dr_env.envs.vector import VectorEnv
+from dr_env.errors import DREnvError, unknown_name
+from dr_env.spec import Spec
+
+GROUP = "dr_env.tasks"
+
+Randomization = Spec | str | Path | Mapping[str, Any] | None
+"""A Spec, a YAML file, its plain data, "default" for the task's own, or None for nothing."""
+
+
+@functools.cache
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+
+
+def task_names() -> list[str]:
+    """The installed tasks."""
+    return sorted(_entry_points())
+
+
+def make_task(name: str, **arguments: Any) -> Task:
+    """Makes an installed task; raises DREnvError naming the near match."""
+    if name not in _entry_points():
+        raise DREnvError(unknown_name("task", name, task_names()))
+    try:
+        cls = _entry_points()[name].load()
+    except ImportError as error:
+        raise DREnvError(f"task '{name}': cannot import it: {error}") from error
+    task = cls(**arguments)
+    if not isinstance(task, Task):
+        raise DREnvError(f"task '{name}': its entry point gives {cls!r}, expected a subclass of dr_env.Task")
+    return task
+
+
+def as_spec(randomization: Randomization, task: Task) -> Spec:
+    """The Spec that a `randomization` argument means."""
+    if randomization is None:
+        return Spec()
+    if isinstance(randomization, Spec):
+        return randomization
+    if isinstance(randomization, Mapping):
+        return Spec.from_dict(randomization)
+    if randomization == "default":
+        return Spec.load(task.file("randomization.yaml"))
+    return Spec.load(randomization)
+
+
+def make_env(*, task: str, randomization: Randomization = None, **arguments: Any) -> Env:
+    """Makes one environment of an installed task; what `gymnasium.make` calls."""
+    made = make_task(task)
+    return Env(made, as_spec(randomization, made), **arguments)
+
+
+def make_vector_env(
+    *, task: str, num_envs: int = 1, randomization: Randomization = None, **arguments: Any
+) -> VectorEnv:
+    """Makes a vector environment of an installed task; what `gymnasium.make_vec` calls."""
+    made = make_task(task)
+    return VectorEnv(made, num_envs, as_spec(randomization, made), **arguments)
+
+
+def gymnasium_id(name: str) -> str:
+    """The Gymnasium id of a task: `half_cheetah` is `dr_env/HalfCheetah-v0`."""
+    return f"dr_env/{''.join(part.capitalize() for part in name.split('_'))}-v0"
+
+
+def register_tasks() -> None:
+    """Registers every installed task with Gymnasium; no task is imported until it is made."""
+    for name in task_names():
+        if gymnasium_id(name) not in gym.registry:
+            gym.register(
+                gymnasium_id(name),
+                entry_point="dr_env.envs.registration:make_env",
+                vector_entry_point="dr_env.envs.registration:make_vector_env",
+                kwargs={"task": name},
+            )

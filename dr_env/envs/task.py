@@ -1,0 +1,95 @@
+"""What a task is: a model and pure functions over batched arrays."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Fields = Mapping[str, Array]
+"""MjData fields by name, each with a leading axis of environments: `qpos` is (n, nq)."""
+
+
+class Task(ABC):
+    """A model, and what an agent sees, earns and starts from, for n environments at once.
+
+    The functions see arrays with a leading axis of environments and keep no state, so the same
+    code serves one environment and many. Numbers that a user may change are the constructor's.
+    """
+
+    name: ClassVar[str]
+    """The task's name, in snake case: `half_cheetah` is registered as `dr_env/HalfCheetah-v0`."""
+    frame_skip: ClassVar[int]
+    """Simulator steps for each action."""
+    max_episode_steps: ClassVar[int] = 1000
+    """Actions after which an episode is truncated."""
+    fields: ClassVar[tuple[str, ...]] = ("qpos", "qvel")
+    """The MjData fields that the functions below read."""
+    stage: ClassVar[int] = int(mujoco.mjtStage.mjSTAGE_NONE)
+    """Stages to compute after a step; `mjSTAGE_VEL` where derived fields must be current."""
+    camera: ClassVar[str | None] = None
+    """The model's camera that videos are taken with, or None for a free one."""
+
+    @abstractmethod
+    def mjspec(self) -> mujoco.MjSpec:
+        """The model's description, before compilation."""
+
+    @abstractmethod
+    def observation_names(self, model: mujoco.MjModel) -> tuple[str, ...]:
+        """One name for each number of an observation, for entries that select them."""
+
+    @abstractmethod
+    def observe(self, data: Fields) -> Array:
+        """Observations, (n, observations); a new array."""
+
+    @abstractmethod
+    def reward(self, before: Fields, action: NDArray[np.float32], after: Fields) -> tuple[Array, dict[str, Array]]:
+        """Rewards (n,) for a step, and their terms (n,) by name, which go into `info`."""
+
+    @abstractmethod
+    def terminated(self, data: Fields) -> NDArray[np.bool_]:
+        """Which episodes end in this state, (n,)."""
+
+    @abstractmethod
+    def reset_state(self, model: mujoco.MjModel, uniform: Array) -> tuple[Array, Array]:
+        """Initial states from uniforms in (0, 1).
+
+        Args:
+            model: the nominal model.
+            uniform: (n, reset_width(model)).
+
+        Returns:
+            qpos (n, nq) and qvel (n, nv).
+        """
+
+    def reset_width(self, model: mujoco.MjModel) -> int:
+        """How many random numbers an initial state takes."""
+        return int(model.nq + model.nv)
+
+    @functools.cached_property
+    def dt(self) -> float:
+        """Seconds between two actions."""
+        return float(self.mjspec().option.timestep) * self.frame_skip
+
+    def file(self, name: str) -> Path:
+        """A file of the task's folder, such as `randomization.yaml`."""
+        return Path(inspect.getfile(type(self))).parent / name
+
+
+def state_names(model: mujoco.MjModel) -> tuple[list[str], list[str]]:
+    """Names of the numbers of qpos and qvel, such as `qpos.hinge`, or `qpos.root[3]` where a joint has several."""
+    widths = {0: (7, 6), 1: (4, 3), 2: (1, 1), 3: (1, 1)}  # free, ball, slide, hinge: in qpos and in qvel
+    named: tuple[list[str], list[str]] = ([], [])
+    for joint in range(model.njnt):
+        name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, joint) or f"#{joint}"
+        for names, prefix, width in zip(named, ("qpos", "qvel"), widths[int(model.jnt_type[joint])], strict=True):
+            names += [f"{prefix}.{name}[{i}]" if width > 1 else f"{prefix}.{name}" for i in range(width)]
+    return named

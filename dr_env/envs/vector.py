@@ -1,0 +1,361 @@
+"""Many randomized environments of one task, stepped together in C++ threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from mujoco import batch
+from numpy.typing import ArrayLike, NDArray
+
+from dr_env.binding import BatchRows, compile_model
+from dr_env.envs.task import Task
+from dr_env.errors import DREnvError, unknown_name
+from dr_env.records import Columns, Draw, rows_of
+from dr_env.rendering import ClassicRenderer
+from dr_env.rng import Stream
+from dr_env.sensors import ObservationNoise
+from dr_env.spec import Spec
+
+Array = NDArray[np.float64]
+Ids = NDArray[np.intp]
+Info = dict[str, Any]
+
+_DIVERGED = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
+_OPTIONS = ("draw", "qpos", "qvel", "reset_mask")
+
+
+class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
+    """A `gymnasium.vector.VectorEnv` over one `mujoco.batch.Batch`, each environment with its own Draw.
+
+    At the start of an episode: nominal model, Draw, derived constants, reset, initial state, forward,
+    observation. Every random number is keyed by (seed, environment, episode, name), so an
+    environment's episodes do not depend on how many run beside it, nor on the number of threads.
+
+    `info["dr"]` holds the Draws of the environments that were reset, as columns with Gymnasium's
+    masks; `reset(options=...)` takes `draw` (one for all, or one for each environment), `qpos` and
+    `qvel` to start from, and `reset_mask`. A simulation that diverges ends its own episode with
+    `info["dr_failure"]`.
+
+    Args:
+        task: what to do.
+        num_envs: how many environments.
+        randomization: what varies; None for nothing.
+        autoreset_mode: Gymnasium's; by default an environment that ends is reset in the same step.
+        max_episode_steps: the task's by default.
+        threads: C++ threads; by default all of the machine's.
+        render_mode: None or "rgb_array".
+        width, height: size of rendered images, in pixels.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: Task,
+        num_envs: int = 1,
+        randomization: Spec | None = None,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
+        threads: int = 0,
+        render_mode: str | None = None,
+        width: int = 480,
+        height: int = 480,
+    ) -> None:
+        if num_envs < 1:
+            raise DREnvError(f"num_envs: got {num_envs}, expected at least 1")
+        if render_mode not in (None, "rgb_array"):
+            raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
+        self.task = task
+        self.num_envs = num_envs
+        self.randomization = randomization if randomization is not None else Spec()
+        self.render_mode = render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.max_episode_steps = max_episode_steps or task.max_episode_steps
+
+        nominal = compile_model(task.mjspec(), Spec())
+        names = task.observation_names(nominal)
+        self.model = compile_model(task.mjspec(), self.randomization, names)
+        self.plan = self.randomization.bind(self.model, names)
+        self._batch = batch.Batch(
+            self.model, num_envs, min(threads, num_envs), persistent=task.stage != mujoco.mjtStage.mjSTAGE_NONE
+        )
+        self._noise = ObservationNoise(num_envs, len(names))
+        self._rows = BatchRows(self._batch, {"observation.noise": self._noise.std})
+        self._reset_stream = Stream("reset", ("state",), (task.reset_width(self.model),))
+        self._live = {field: self._batch.bind(field) for field in task.fields}
+        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
+        self._ctrl = self._batch.bind("ctrl")
+
+        low, high = self.model.actuator_ctrlrange.astype(np.float32).T
+        self.single_action_space = gym.spaces.Box(low, high, dtype=np.float32)
+        self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (len(names),), np.float64)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.metadata = {
+            **type(self).metadata,
+            "autoreset_mode": self.autoreset_mode,
+            "render_fps": round(1 / task.dt),
+        }
+
+        self._all: Ids = np.arange(num_envs)
+        self._seeds: NDArray[np.uint64] = np.zeros(num_envs, np.uint64)
+        self._numbers = self._all.astype(np.uint64)
+        self._episodes: NDArray[np.uint64] = np.zeros(num_envs, np.uint64)
+        self._elapsed = np.zeros(num_envs, np.int64)
+        self._ended = np.ones(num_envs, bool)
+        self._warned = np.zeros((num_envs, len(_DIVERGED)), self._batch.warning.dtype)
+        self._last: Array = np.zeros((num_envs, len(names)))
+        self._columns: Columns = {
+            entry.name: np.zeros((num_envs,) if entry.shared else (num_envs, entry.width))
+            for entry in self.plan.entries
+        }
+        self._accepted = self._refused = 0
+        self._seeded = False
+        self._renderer: ClassicRenderer | None = None
+        self._size = width, height
+
+    @property
+    def acceptance_rate(self) -> float:
+        """The share of Draws that physics allowed, of all drawn so far."""
+        total = self._accepted + self._refused
+        return self._accepted / total if total else 1.0
+
+    @property
+    def draws(self) -> list[Draw]:
+        """The Draw that each environment runs now."""
+        if not self._columns:
+            return [Draw({}, self.plan.binding)] * self.num_envs
+        return list(rows_of(self._columns, self.plan.binding))
+
+    # episodes
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, Info]:
+        """Starts new episodes.
+
+        Args:
+            seed: one seed for all, or one for each environment (which then equals `Env.reset(seed)`).
+            options: `draw`, `qpos` (n, nq) or (nq,), `qvel`, `reset_mask` (n,).
+
+        Returns:
+            Observations (n, observations), and `info`.
+        """
+        options = dict(options or {})
+        for key in options:
+            if key not in _OPTIONS:
+                raise DREnvError(f"options: {unknown_name('option', key, _OPTIONS)}")
+        self._seed(seed)
+        ids = self._masked(options.get("reset_mask"))
+        columns = self._given_draws(options["draw"], ids) if options.get("draw") is not None else None
+        self._begin(ids, columns, options.get("qpos"), options.get("qvel"))
+        return self._last.copy(), self._draw_info(ids)
+
+    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(2**63))
+        elif isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
+        if seed is None:
+            return
+        if isinstance(seed, int | np.integer):
+            self._seeds[:] = np.uint64(int(seed) % 2**64)
+            self._numbers = self._all.astype(np.uint64)
+        else:
+            if len(seed) != self.num_envs:
+                raise DREnvError(f"seed: got {len(seed)} seeds, expected one or {self.num_envs}")
+            fresh = [int(self.np_random.integers(2**63)) if s is None else int(s) for s in seed]
+            self._seeds[:] = np.array(fresh, np.uint64)
+            self._numbers = np.zeros(self.num_envs, np.uint64)
+        self._episodes[:] = 0
+        self._seeded = True
+
+    def _masked(self, mask: object) -> Ids:
+        if mask is None:
+            return self._all
+        chosen = np.asarray(mask)
+        if chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_ or not chosen.any():
+            raise DREnvError(f"reset_mask: got {mask!r}, expected ({self.num_envs},) booleans, one of them True")
+        return np.flatnonzero(chosen)
+
+    def _given_draws(self, given: object, ids: Ids) -> Columns:
+        draws = [given] * len(ids) if isinstance(given, Mapping) else list(given)  # type: ignore[call-overload]
+        if len(draws) != len(ids):
+            raise DREnvError(f"draw: got {len(draws)} Draws, expected one or {len(ids)}")
+        return self.plan.columns_from(draws)
+
+    def _begin(
+        self, ids: Ids, columns: Columns | None = None, qpos: ArrayLike | None = None, qvel: ArrayLike | None = None
+    ) -> None:
+        """Starts episodes in the environments `ids`; their observations go into `_last`."""
+        seeds, numbers, episodes = self._seeds[ids], self._numbers[ids], self._episodes[ids]
+        if columns is None:
+            columns, refused = self.plan.sample_columns(seeds, numbers, episodes)
+            self._accepted += len(ids)
+            self._refused += refused
+        for name, values in columns.items():
+            self._columns[name][ids] = values
+        self.plan.write(self._rows, ids, columns)
+        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        uniform = self._reset_stream.uniform(seeds, numbers, episodes)
+        drawn_qpos, drawn_qvel = self.task.reset_state(self.model, uniform)
+        self._qpos[ids] = drawn_qpos if qpos is None else qpos
+        self._qvel[ids] = drawn_qvel if qvel is None else qvel
+        self._batch.forward(ids)
+        self._noise.begin(ids, self._seeds, self._numbers, self._episodes)
+        self._episodes[ids] += np.uint64(1)
+        self._elapsed[ids] = 0
+        self._ended[ids] = False
+        self._warned[ids] = self._batch.warning[ids][:, _DIVERGED, 1]
+        self._last[ids] = self._observe(ids)
+
+    def _observe(self, ids: Ids) -> Array:
+        whole = len(ids) == self.num_envs
+        data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
+        observations = self.task.observe(data)
+        self._noise.add(observations, ids)
+        return observations
+
+    # steps
+
+    def step(self, actions: NDArray[np.float32]) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
+        """Steps every environment once.
+
+        Args:
+            actions: (n, actions), clipped by the actuators' control ranges.
+
+        Returns:
+            Observations (n, observations), rewards (n,), terminated (n,), truncated (n,) and `info`:
+            the reward's terms, `dr_failure`, and for environments that were reset `dr`, `final_obs`
+            and `final_info`.
+        """
+        actions = np.asarray(actions)
+        self._check_actions(actions)
+        waiting = self._waiting()
+        ids = self._all if waiting is None else np.flatnonzero(~waiting)
+        before = {name: live.copy() for name, live in self._live.items()}
+        self._ctrl[:] = actions
+        failed = self._advance(None if waiting is None else ids)
+        reward, terms = self.task.reward(before, actions, self._live)
+        terminated = self.task.terminated(self._live) | failed
+        self._elapsed[ids] += 1
+        truncated = self._elapsed >= self.max_episode_steps
+        if waiting is not None:
+            reward = np.where(waiting, 0.0, reward)
+            terminated, truncated = terminated & ~waiting, truncated & ~waiting
+        good = ids if not failed.any() else np.setdiff1d(ids, np.flatnonzero(failed))
+        self._last[good] = self._observe(good)
+        if failed.any():
+            reward = np.where(failed, 0.0, reward)
+            terms = {name: np.where(failed, 0.0, term) for name, term in terms.items()}
+        info = self._step_info(terms, failed, waiting)
+        ended = terminated | truncated
+        if waiting is not None:
+            self._begin(np.flatnonzero(waiting))
+            info.update(self._draw_info(np.flatnonzero(waiting)))
+        if ended.any():
+            self._ended |= ended
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                over = np.flatnonzero(ended)
+                info.update(self._final_info(over, info))
+                self._begin(over)
+                info.update(self._draw_info(over))
+        return self._last.copy(), reward, terminated, truncated, info
+
+    def _check_actions(self, actions: NDArray[np.float32]) -> None:
+        if actions.shape != self.action_space.shape:
+            raise DREnvError(f"actions: got shape {actions.shape}, expected {self.action_space.shape}")
+        if not np.isfinite(actions).all():
+            worst = int(np.argwhere(~np.isfinite(actions))[0][0])
+            raise DREnvError(f"actions: environment {worst} got {actions[worst].tolist()}, expected finite numbers")
+
+    def _waiting(self) -> NDArray[np.bool_] | None:
+        """Environments that this step resets instead of stepping, or None."""
+        if not self._ended.any():
+            return None
+        if not self._seeded:
+            raise DREnvError("step: call reset() first")
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            raise DREnvError(f"step: environments {np.flatnonzero(self._ended).tolist()} have ended; reset them first")
+        return self._ended.copy()
+
+    def _advance(self, ids: Ids | None) -> NDArray[np.bool_]:
+        """Steps the simulations; returns which of all diverged, (n,)."""
+        failed = np.zeros(self.num_envs, bool)
+        try:
+            self._batch.step(ids, self.task.frame_skip, self.task.stage)
+        except batch.SimulationError as error:
+            failed[error.ids] = True
+        warned = self._batch.warning[:, _DIVERGED, 1]
+        if not np.array_equal(warned, self._warned):
+            failed |= (warned > self._warned).any(1)
+            self._warned[:] = warned
+        return failed
+
+    # info, in Gymnasium's vector form: each key with a mask of the environments it holds for
+
+    def _step_info(self, terms: dict[str, Array], failed: NDArray[np.bool_], waiting: NDArray[np.bool_] | None) -> Info:
+        info: Info = {}
+        for name, term in terms.items():
+            info[name] = term
+            info[f"_{name}"] = np.ones(self.num_envs, bool) if waiting is None else ~waiting
+        if failed.any():
+            info["dr_failure"], info["_dr_failure"] = failed, failed.copy()
+        return info
+
+    def _mask(self, ids: Ids) -> NDArray[np.bool_]:
+        mask = np.zeros(self.num_envs, bool)
+        mask[ids] = True
+        return mask
+
+    def _draw_info(self, ids: Ids) -> Info:
+        if not self._columns:
+            return {}
+        mask = self._mask(ids)
+        columns: Info = {}
+        for name, values in self._columns.items():
+            columns[name], columns[f"_{name}"] = values.copy(), mask.copy()
+        return {"dr": columns, "_dr": mask}
+
+    def _final_info(self, ids: Ids, info: Info) -> Info:
+        mask = self._mask(ids)
+        observations = np.full(self.num_envs, None, object)
+        for i in ids.tolist():
+            observations[i] = self._last[i].copy()
+        final = {**info, **self._draw_info(ids)}
+        for key in [key for key in final if not key.startswith("_")]:
+            final[f"_{key}"] = final.get(f"_{key}", mask) & mask
+        return {"final_obs": observations, "_final_obs": mask, "final_info": final, "_final_info": mask.copy()}
+
+    # pictures
+
+    def render(self, ids: Sequence[int] | None = None) -> tuple[NDArray[np.uint8], ...] | None:
+        """RGB images (height, width, 3) of the environments `ids`, by default all, each with its own model."""
+        if self.render_mode is None:
+            return None
+        if self._renderer is None:
+            self._canvas = self._batch.get_model(0)
+            self._renderer = ClassicRenderer(self._canvas, *self._size, self.task.camera)
+        frames = []
+        for i in range(self.num_envs) if ids is None else ids:
+            model, data = self._batch.get_model(i, self._canvas), self._batch.get_data(i)
+            mujoco.mj_forward(model, data)
+            frames.append(self._renderer.render(model, data))
+        return tuple(frames)
+
+    def close_extras(self, **_: Any) -> None:
+        """Frees the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None

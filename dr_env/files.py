@@ -1,0 +1,41 @@
+"""Atomic writing: a file is either the old one or the whole new one, never half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from dr_env.errors import DREnvError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` that takes its place when the block ends well.
+
+    Raises DREnvError when the folder cannot be written; on any error nothing is left behind.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise DREnvError(f"{target}: cannot write here: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    except OSError as error:
+        raise DREnvError(f"{target}: cannot write: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes `text` to `path` atomically, making the folder if need be."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)

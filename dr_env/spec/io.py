@@ -1,0 +1,80 @@
+"""YAML with the lines of its keys, so that every error can say where."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dr_env.errors import DREnvError
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that also reads 1e-3 as a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def read_yaml(path: str | Path) -> tuple[Any, Lines]:
+    """Reads a YAML file and the line of each of its keys.
+
+    Raises DREnvError naming file and line for a missing, empty, cut off or ambiguous file.
+    """
+    try:
+        text = Path(path).read_text()
+    except FileNotFoundError as error:
+        raise DREnvError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DREnvError(f"{path}: cannot read: {error}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> tuple[Any, Lines]:
+    """Reads YAML text as `read_yaml` does; `source` names it in errors."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise DREnvError(f"{source}: empty, expected YAML such as `format: dr_env/1`")
+        lines: Lines = {}
+        _walk(node, (), lines, source)
+        data = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}:{mark.line + 1}" if mark else source
+        problem = getattr(error, "problem", None) or str(error)
+        raise DREnvError(f"{where} not valid YAML, or cut off: {problem}") from error
+    finally:
+        loader.dispose()
+    return data, lines
+
+
+def _walk(node: yaml.Node, path: tuple[str | int, ...], lines: Lines, source: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                shown = ".".join(map(str, (*path, key.value)))
+                raise DREnvError(f"{source}:{line} {shown}: written twice, first on line {seen[key.value]}")
+            seen[key.value] = line
+            lines[*path, key.value] = line
+            _walk(value, (*path, key.value), lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            lines[*path, i] = value.start_mark.line + 1
+            _walk(value, (*path, i), lines, source)
+
+
+def dump_yaml(data: Any) -> str:
+    """YAML in the order given; numbers round-trip exactly."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)

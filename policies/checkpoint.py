@@ -1,0 +1,182 @@
+"""The folder of a training run: everything needed to go on, or to use the policy; no pickles.
+
+RUN/config.json          task, algorithm, PPO's numbers, seed, versions
+RUN/randomization.yaml   the Spec
+RUN/progress.jsonl       the learning curve, a line an update
+RUN/tensorboard/         the same and more, for TensorBoard
+RUN/checkpoints/STEPS/   policy.safetensors, optimizer.pt, normalizer.npz, state.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from stable_baselines3.common.vec_env import VecNormalize
+
+from dr_env import DREnvError, Spec
+from dr_env.files import write_text
+
+FORMAT = "dr_env/run/1"
+KEEP = 2
+_PACKAGES = ("dr-env", "mujoco", "gymnasium", "numpy", "stable-baselines3", "torch")
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run was made with."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
+
+
+class Run:
+    """A run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, config: Mapping[str, Any], spec: Spec, overwrite: bool) -> Run:
+        """Makes a run folder; refuses one that holds something else, or a run unless `overwrite`."""
+        if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+            if not (folder / "config.json").exists():
+                raise DREnvError(f"{folder}: exists and is not a run; choose another folder")
+            if not overwrite:
+                raise DREnvError(f"{folder}: holds a run already; use --resume {folder}, --overwrite or another --out")
+            shutil.rmtree(folder)
+        run = cls(folder)
+        spec.save(folder / "randomization.yaml")
+        write_text(folder / "config.json", json.dumps({"format": FORMAT, **config, "versions": versions()}, indent=2))
+        return run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `create` wrote. Raises DREnvError when the folder is not a run."""
+        path = self.folder / "config.json"
+        try:
+            data: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise DREnvError(f"{self.folder}: not a run, it has no config.json") from error
+        except (OSError, json.JSONDecodeError) as error:
+            raise DREnvError(f"{path}: cannot read: {error}") from error
+        if data.get("format") != FORMAT:
+            raise DREnvError(f"{path} format: got {data.get('format')!r}, expected {FORMAT!r}")
+        return data
+
+    @property
+    def spec(self) -> Spec:
+        """The Spec that the run trains under."""
+        return Spec.load(self.folder / "randomization.yaml")
+
+    # the learning curve
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Adds a line to the learning curve."""
+        with (self.folder / "progress.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def curve(self) -> list[dict[str, float]]:
+        """The learning curve; a line cut off by a crash is left out."""
+        path = self.folder / "progress.jsonl"
+        rows = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return rows
+
+    def rewind(self, steps: int) -> None:
+        """Drops the learning curve's lines after `steps`, which a resumed run writes again."""
+        rows = [json.dumps(row) for row in self.curve() if row["steps"] <= steps]
+        write_text(self.folder / "progress.jsonl", "".join(row + "\n" for row in rows))
+
+    # checkpoints
+
+    def checkpoints(self) -> list[Path]:
+        """Whole checkpoints, oldest first."""
+        found = (self.folder / "checkpoints").glob("[0-9]*")
+        return sorted(path for path in found if (path / "state.json").exists())
+
+    def latest(self) -> Path:
+        """The last whole checkpoint. Raises DREnvError when there is none."""
+        _ = self.config
+        found = self.checkpoints()
+        if not found:
+            raise DREnvError(f"{self.folder}: no checkpoint yet; train it again with --overwrite")
+        return found[-1]
+
+    def save(
+        self, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, norm: VecNormalize, state: Mapping[str, Any]
+    ) -> None:
+        """Writes a checkpoint beside the last ones, whole or not at all, and drops the oldest."""
+        target = self.folder / "checkpoints" / f"{state['steps']:012d}"
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            draft.mkdir(parents=True, exist_ok=True)
+            save_file(
+                {name: value.contiguous() for name, value in policy.state_dict().items()}, draft / "policy.safetensors"
+            )
+            torch.save(optimizer.state_dict(), draft / "optimizer.pt")
+            np.savez(draft / "normalizer.npz", allow_pickle=False, **_normalizer_arrays(norm))
+            (draft / "state.json").write_text(json.dumps(dict(state), indent=2))
+            if target.exists():
+                shutil.rmtree(target)
+            draft.replace(target)
+        except OSError as error:
+            raise DREnvError(f"{target}: cannot write the checkpoint: {error.strerror}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        for old in self.checkpoints()[:-KEEP]:
+            shutil.rmtree(old)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """A checkpoint's state.json."""
+    try:
+        data: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DREnvError(f"{checkpoint / 'state.json'}: cannot read: {error}") from error
+    return data
+
+
+def load_weights(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Reads weights, and the optimizer's state, without running any code from the files."""
+    try:
+        policy.load_state_dict(load_file(checkpoint / "policy.safetensors"))
+        if optimizer is not None:
+            optimizer.load_state_dict(torch.load(checkpoint / "optimizer.pt", weights_only=True))
+    except Exception as error:  # safetensors, torch and the file system each have their own
+        raise DREnvError(f"{checkpoint}: damaged, or of another network: {error}") from error
+
+
+def load_normalizer(checkpoint: Path, norm: VecNormalize) -> None:
+    """Reads the normaliser's statistics."""
+    arrays = read_normalizer(checkpoint)
+    for name, stats in (("obs", norm.obs_rms), ("ret", norm.ret_rms)):
+        stats.mean, stats.var = arrays[f"{name}_mean"], arrays[f"{name}_var"]  # type: ignore[union-attr]
+        stats.count = float(arrays[f"{name}_count"])  # type: ignore[union-attr]
+
+
+def read_normalizer(checkpoint: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """The normaliser's statistics by name: obs_mean, obs_var, obs_count, ret_mean, ret_var, ret_count."""
+    try:
+        with np.load(checkpoint / "normalizer.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise DREnvError(f"{checkpoint / 'normalizer.npz'}: damaged: {error}") from error
+
+
+def _normalizer_arrays(norm: VecNormalize) -> dict[str, Any]:
+    arrays = {}
+    for name, stats in (("obs", norm.obs_rms), ("ret", norm.ret_rms)):
+        for key in ("mean", "var", "count"):
+            arrays[f"{name}_{key}"] = np.asarray(getattr(stats, key), np.float64)
+    return arrays

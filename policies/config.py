@@ -1,0 +1,52 @@
+"""How PPO is configured: a YAML file for each task, overridden key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from dr_env import DREnvError
+from dr_env.spec import read_settings
+from dr_env.spec.explain import explain
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class PPOConfig(BaseModel):
+    """PPO's numbers, by SB3's names where it has them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    total_steps: PositiveInt = Field(default=1_000_000, description="environment steps in all")
+    num_envs: PositiveInt = Field(default=128, description="environments stepped together")
+    n_steps: PositiveInt = Field(default=32, description="steps of each environment between updates")
+    batch_size: PositiveInt = 512
+    n_epochs: PositiveInt = 10
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "linear"] = Field(default="linear", description="linear: the rate falls to 0")
+    gamma: float = Field(default=0.99, gt=0, le=1)
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    clip_range: PositiveFloat = 0.2
+    ent_coef: float = Field(default=0.0, ge=0)
+    vf_coef: float = Field(default=0.5, ge=0)
+    max_grad_norm: PositiveFloat = 0.5
+    net: tuple[PositiveInt, ...] = Field(default=(64, 64), description="hidden layers, of actor and of critic")
+    activation: Literal["tanh", "relu"] = "tanh"
+    log_std_init: float = Field(default=0.0, description="log of the initial exploration noise")
+    ortho_init: bool = True
+    normalize_observations: bool = True
+    normalize_rewards: bool = True
+    torch_threads: int = Field(default=0, ge=0, description="0: all of the machine's")
+
+    @classmethod
+    def for_task(cls, task: str, path: Path | None = None, settings: Mapping[str, Any] | None = None) -> PPOConfig:
+        """The task's configuration, or `default.yaml` for one without, with `settings` over it."""
+        own = CONFIGS / f"{task}.yaml"
+        config = read_settings(cls, path or (own if own.exists() else CONFIGS / "default.yaml"))
+        try:
+            return cls.model_validate({**config.model_dump(), **(settings or {})})
+        except ValidationError as error:
+            raise DREnvError(explain(error, "settings", {}, lambda _: cls)) from None

@@ -1,0 +1,282 @@
+"""SB3's PPO over batched environments."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecNormalize
+
+from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, make_task
+from dr_env.rng import digest
+from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_state
+from policies.config import PPOConfig
+from policies.vecenv import SB3VecEnv
+
+_EPSILON = 1e-8
+_CLIP = 10.0
+_CHECKPOINTS = 10
+_ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+
+
+class PPOTrainer:
+    """Trains, resumes and loads PPO policies; registered as the algorithm `ppo`."""
+
+    def train(self, request: TrainRequest) -> Path:
+        """Trains a policy; returns the run folder."""
+        settings = dict(request.settings)
+        if request.steps is not None:
+            settings["total_steps"] = request.steps
+        config = PPOConfig.for_task(request.task, request.config, settings)
+        if config.n_steps * config.num_envs < config.batch_size:
+            raise DREnvError(
+                f"batch_size: got {config.batch_size}, expected at most n_steps * num_envs = "
+                f"{config.n_steps * config.num_envs}"
+            )
+        model, env = build_ppo(request.task, request.randomization, config, request.seed, request.threads)
+        recorded = {
+            "algorithm": "ppo",
+            "task": request.task,
+            "seed": request.seed,
+            "threads": request.threads,
+            "observations": list(env.env.task.observation_names(env.env.model)),
+            "ppo": config.model_dump(mode="json"),
+        }
+        run = Run.create(request.run, recorded, request.randomization, request.overwrite)
+        self._learn(run, model, config, 0, request.quiet)
+        return run.folder
+
+    def resume(self, run: Path, steps: int | None, quiet: bool) -> Path:
+        """Goes on from the last checkpoint, to the run's own number of steps or to `steps`."""
+        folder = Run(run)
+        recorded, checkpoint = folder.config, folder.latest()
+        config = PPOConfig.model_validate(recorded["ppo"])
+        if steps is not None:
+            config = config.model_copy(update={"total_steps": steps})
+        done = int(read_state(checkpoint)["steps"])
+        # other episodes than those that the first part has seen, the same at every resumption
+        seed = digest(recorded["seed"], done) >> 33
+        model, _ = build_ppo(recorded["task"], folder.spec, config, seed, recorded["threads"])
+        load_weights(checkpoint, model.policy, model.policy.optimizer)
+        norm = model.get_vec_normalize_env()
+        assert norm is not None
+        load_normalizer(checkpoint, norm)
+        folder.rewind(done)
+        self._learn(folder, model, config, done, quiet)
+        return run
+
+    def _learn(self, run: Run, model: PPO, config: PPOConfig, done: int, quiet: bool) -> None:
+        model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
+        model.num_timesteps = done
+        callback = _Progress(run, config.total_steps, done, quiet)
+        try:
+            with callback.listening():
+                if done < config.total_steps:
+                    # SB3 counts on from num_timesteps, so it is asked for what is left
+                    model.learn(config.total_steps - done, callback, reset_num_timesteps=False)
+            callback.save(model.num_timesteps if not callback.stopped else callback.updated_steps, model)
+        finally:
+            model.get_env().close()  # type: ignore[union-attr]
+        if callback.stopped:
+            raise KeyboardInterrupt(f"stopped at {callback.updated_steps:,} steps; go on with --resume {run.folder}")
+
+    def load(self, run: Path) -> TrainedPolicy:
+        """Reads the policy of a run's last checkpoint, its normaliser frozen."""
+        folder = Run(run)
+        recorded, checkpoint = folder.config, folder.latest()
+        config = PPOConfig.model_validate(recorded["ppo"])
+        env = VectorEnv(make_task(recorded["task"]), 1)
+        names = list(env.task.observation_names(env.model))
+        if names != recorded["observations"]:
+            raise DREnvError(f"{run}: trained on observations {recorded['observations']}, the task has {names}")
+        policy = build_policy(env.single_observation_space, env.single_action_space, config)
+        load_weights(checkpoint, policy)
+        stats = read_normalizer(checkpoint) if config.normalize_observations else None
+        return TrainedPolicy(
+            act=_frozen(policy, stats),
+            task=recorded["task"],
+            randomization=folder.spec,
+            seed=recorded["seed"],
+            steps=int(read_state(checkpoint)["steps"]),
+            curve=folder.curve(),
+        )
+
+
+def build_ppo(task: str, spec: Spec, config: PPOConfig, seed: int, threads: int = 0) -> tuple[PPO, SB3VecEnv]:
+    """SB3's PPO on a fresh batch of environments, ready to learn."""
+    torch.set_num_threads(config.torch_threads or max(1, torch.get_num_threads()))
+    env = SB3VecEnv(VectorEnv(make_task(task), config.num_envs, spec, threads=threads))
+    norm = VecNormalize(
+        env,
+        norm_obs=config.normalize_observations,
+        norm_reward=config.normalize_rewards,
+        gamma=config.gamma,
+        clip_obs=_CLIP,
+    )
+    return PPO(env=norm, **ppo_arguments(config, seed)), env
+
+
+def ppo_arguments(config: PPOConfig, seed: int) -> dict[str, Any]:
+    """SB3's arguments for a configuration, less the environment."""
+    return {
+        "policy": ActorCriticPolicy,
+        "learning_rate": _Linear(config.learning_rate) if config.schedule == "linear" else config.learning_rate,
+        "n_steps": config.n_steps,
+        "batch_size": config.batch_size,
+        "n_epochs": config.n_epochs,
+        "gamma": config.gamma,
+        "gae_lambda": config.gae_lambda,
+        "clip_range": config.clip_range,
+        "ent_coef": config.ent_coef,
+        "vf_coef": config.vf_coef,
+        "max_grad_norm": config.max_grad_norm,
+        "policy_kwargs": _policy_arguments(config),
+        "seed": seed,
+        "device": "cpu",
+    }
+
+
+def build_policy(observations: gym.Space[Any], actions: gym.Space[Any], config: PPOConfig) -> ActorCriticPolicy:
+    """The network alone, for use after training."""
+    return ActorCriticPolicy(observations, actions, lambda _: config.learning_rate, **_policy_arguments(config))
+
+
+def _policy_arguments(config: PPOConfig) -> dict[str, Any]:
+    return {
+        "net_arch": {"pi": list(config.net), "vf": list(config.net)},
+        "activation_fn": _ACTIVATIONS[config.activation],
+        "log_std_init": config.log_std_init,
+        "ortho_init": config.ortho_init,
+    }
+
+
+def _frozen(policy: ActorCriticPolicy, stats: dict[str, NDArray[np.float64]] | None) -> Policy:
+    """Observations to the mean action, normalised by statistics that no longer change."""
+    policy.set_training_mode(False)
+    space = policy.action_space
+    assert isinstance(space, gym.spaces.Box)
+
+    def act(observations: NDArray[np.float64]) -> NDArray[np.float32]:
+        scaled = observations
+        if stats is not None:
+            scaled = (observations - stats["obs_mean"]) / np.sqrt(stats["obs_var"] + _EPSILON)
+            scaled = np.clip(scaled, -_CLIP, _CLIP)
+        with torch.inference_mode():
+            actions = policy._predict(torch.as_tensor(scaled, dtype=torch.float32), deterministic=True)
+        return np.asarray(np.clip(actions.numpy(), space.low, space.high))
+
+    return act
+
+
+class _Linear:
+    """A learning rate that falls from `initial` to 0 with the progress that remains."""
+
+    def __init__(self, initial: float) -> None:
+        self.initial = initial
+
+    def __call__(self, remaining: float) -> float:
+        return self.initial * remaining
+
+
+class _Progress(BaseCallback):
+    """Progress bar, learning curve, checkpoints, and a stop that loses nothing."""
+
+    def __init__(self, run: Run, total: int, done: int, quiet: bool) -> None:
+        super().__init__()
+        self._run = run
+        self._total, self._done = total, done
+        self._interval = max(1, total // _CHECKPOINTS)
+        self._saved = self.updated_steps = done
+        self._began = time.perf_counter()
+        self.stopped = False
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %  return {task.fields[reward]}  {task.fields[rate]} frames/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._task = self._bar.add_task(run.folder.name, total=total, completed=done, reward="-", rate="-")
+
+    def listening(self) -> _Interrupts:
+        """Within this, Ctrl-C and SIGTERM stop the training after the step under way."""
+        return _Interrupts(self)
+
+    def save(self, steps: int, model: PPO) -> None:
+        """Writes a checkpoint."""
+        if steps == self._saved and self._run.checkpoints():
+            return
+        norm = model.get_vec_normalize_env()
+        assert norm is not None
+        self._run.save(model.policy, model.policy.optimizer, norm, {"steps": steps})
+        self._saved = steps
+
+    def _on_training_start(self) -> None:
+        self._bar.start()
+
+    def _on_rollout_start(self) -> None:
+        """Just after an update: weights and step count agree, so this is where to save."""
+        self.updated_steps = self.num_timesteps
+        if self.num_timesteps - self._saved >= self._interval:
+            self.save(self.num_timesteps, self.model)  # type: ignore[arg-type]
+
+    def _on_step(self) -> bool:
+        return not self.stopped
+
+    def _on_rollout_end(self) -> None:
+        seconds = time.perf_counter() - self._began
+        rate = (self.num_timesteps - self._done) / seconds
+        row = {"steps": self.num_timesteps, "seconds": round(seconds, 3), "frames_per_s": round(rate, 1)}
+        episodes = self.model.ep_info_buffer
+        shown = "-"
+        if episodes:
+            row["return_mean"] = float(np.mean([episode["r"] for episode in episodes]))
+            row["length_mean"] = float(np.mean([episode["l"] for episode in episodes]))
+            shown = f"{row['return_mean']:.0f}"
+        self._run.log(row)
+        self._bar.update(self._task, completed=min(self.num_timesteps, self._total), reward=shown, rate=f"{rate:,.0f}")
+
+    def close(self) -> None:
+        """Ends the progress bar."""
+        self._bar.stop()
+
+
+class _Interrupts:
+    """Turns the first Ctrl-C or SIGTERM into a clean stop, and the second into the usual one."""
+
+    def __init__(self, callback: _Progress) -> None:
+        self._callback = callback
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._callback.stopped = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+        self._callback.close()

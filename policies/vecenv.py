@@ -1,0 +1,113 @@
+"""A dr_env VectorEnv as Stable-Baselines3 expects it: reset in the same step, infos in a list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from dr_env import DREnvError, VectorEnv
+
+
+class SB3VecEnv(VecEnv):
+    """Hands a `VectorEnv` to SB3: float32 observations, `terminal_observation`, `TimeLimit.truncated`, `episode`.
+
+    Args:
+        env: environments in `SAME_STEP` autoreset mode, which is SB3's own contract.
+    """
+
+    def __init__(self, env: VectorEnv) -> None:
+        if env.autoreset_mode is not AutoresetMode.SAME_STEP:
+            raise DREnvError(f"autoreset_mode: got {env.autoreset_mode}, expected SAME_STEP, which SB3 needs")
+        self.env = env
+        observation = env.single_observation_space
+        assert isinstance(observation, gym.spaces.Box)
+        space = gym.spaces.Box(
+            observation.low.astype(np.float32), observation.high.astype(np.float32), dtype=np.float32
+        )
+        super().__init__(env.num_envs, space, env.single_action_space)
+        self._returns = np.zeros(env.num_envs)
+        self._lengths = np.zeros(env.num_envs, np.int64)
+        self._start = time.perf_counter()
+        self._actions: NDArray[np.float32] = np.zeros(env.action_space.shape or (), np.float32)
+
+    def reset(self) -> VecEnvObs:
+        """Starts new episodes everywhere."""
+        seed = self._seeds[0]
+        observations, _ = self.env.reset(seed=seed)
+        self._reset_seeds()
+        self._returns[:] = 0
+        self._lengths[:] = 0
+        return observations.astype(np.float32)
+
+    def step_async(self, actions: NDArray[np.float32]) -> None:
+        """Keeps the actions for `step_wait`."""
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Steps every environment once."""
+        observations, rewards, terminated, truncated, info = self.env.step(self._actions)
+        self._returns += rewards
+        self._lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        done = terminated | truncated
+        if done.any():
+            elapsed = round(time.perf_counter() - self._start, 6)
+            failures = info.get("dr_failure", np.zeros(self.num_envs, bool))
+            for i in np.flatnonzero(done).tolist():
+                infos[i] = {
+                    "terminal_observation": info["final_obs"][i].astype(np.float32),
+                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                    "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": elapsed},
+                }
+                if failures[i]:
+                    infos[i]["dr_failure"] = True
+            self._returns[done] = 0
+            self._lengths[done] = 0
+        return observations.astype(np.float32), rewards.astype(np.float32), done, infos
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Takes one seed; each environment's streams are keyed by it and its number."""
+        self._seeds = [seed] * self.num_envs
+        return self._seeds
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self.env.close()
+
+    def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
+        """One RGB image an environment."""
+        return self.env.render() or [None] * self.num_envs
+
+    def _count(self, indices: VecEnvIndices) -> int:
+        if indices is None:
+            return self.num_envs
+        return len(list(indices)) if isinstance(indices, Iterable) else 1
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The batch's attribute, once for each environment."""
+        return [getattr(self.env, attr_name)] * self._count(indices)
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Sets the batch's attribute; single environments have none of their own."""
+        if indices is not None:
+            raise DREnvError(f"set_attr({attr_name!r}): environments of one batch share their attributes")
+        setattr(self.env, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Calls the batch's method once; gives its result for each environment."""
+        return [getattr(self.env, method_name)(*method_args, **method_kwargs)] * self._count(indices)
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Never: a batch is not made of wrapped environments."""
+        return [False] * self._count(indices)
