@@ -40,7 +40,7 @@ class Draw(dict[str, Any]):
         super().__init__(frozen)
         self.binding = binding
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple((name, _bits(self[name])) for name in sorted(self)))
 
     def __eq__(self, other: object) -> bool:
@@ -64,7 +64,7 @@ class Draw(dict[str, Any]):
         raise TypeError("a Draw is immutable; make a new one with Draw({**draw, name: value})")
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _frozen
-    __ior__ = _frozen  # type: ignore[assignment]
+    __ior__ = _frozen
 
     def digest(self) -> str:
         """Sixteen hex digits that name these values."""

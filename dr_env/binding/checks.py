@@ -28,7 +28,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Entries that write common arrays and are drawn again together."""
+    """Entries that write common elements and are drawn again together."""
 
     entries: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -102,15 +102,15 @@ def check_columns(entries: Sequence[BoundEntry], nominal: Arrays, arrays: Arrays
 
 
 def risky_groups(entries: Sequence[BoundEntry], nominal: Arrays) -> tuple[Group, ...]:
-    """The entries whose Draws must be judged one by one, in groups that share arrays."""
-    groups: list[tuple[set[str], list[BoundEntry]]] = []
+    """The entries whose Draws must be judged one by one, in groups that share elements."""
+    groups: list[tuple[set[tuple[str, int]], list[BoundEntry]]] = []
     for entry in entries:
-        arrays, members = set(entry.arrays), [entry]
-        for group in [g for g in groups if g[0] & arrays]:
+        elements, members = _elements(entry), [entry]
+        for group in [g for g in groups if g[0] & elements]:
             groups.remove(group)
-            arrays |= group[0]
+            elements |= group[0]
             members = group[1] + members
-        groups.append((arrays, members))
+        groups.append((elements, members))
     found = []
     for _, members in groups:
         checks = [
@@ -127,7 +127,7 @@ def violations(arrays: Arrays, checks: Sequence[Check]) -> NDArray[np.bool_]:
     """Which of n rows leave a support, (n,)."""
     wrong = [_outside(check.field, arrays[check.field.array][:, check.flat]).any(1) for check in checks]
     wrong += [_unphysical(arrays[check.field.array], check.flat) for check in checks if check.field.triangle]
-    return np.any(wrong, axis=0)
+    return np.asarray(np.any(wrong, axis=0), bool)
 
 
 def check_delays(spec: Spec, entries: Sequence[BoundEntry], model: mujoco.MjModel) -> None:
@@ -181,17 +181,16 @@ def _keeps_shape(entry: BoundEntry) -> bool:
     return entry.operation == "scale" and whole
 
 
+def _elements(entry: BoundEntry) -> set[tuple[str, int]]:
+    """Every element that an entry writes, by array and place."""
+    written = {(entry.field.array, i) for i in entry.flat.tolist()}
+    return written | {(move.array, i) for move in entry.moves for i in move.flat.tolist()}
+
+
 def _shares(entry: BoundEntry, entries: Sequence[BoundEntry]) -> bool:
-    """Whether another entry writes some of this one's elements."""
-    mine = set(entry.flat.tolist())
-    for other in entries:
-        if other is entry:
-            continue
-        if other.field.array == entry.field.array and mine & set(other.flat.tolist()):
-            return True
-        if any(m.array == entry.field.array and mine & set(m.flat.tolist()) for m in other.moves):
-            return True
-    return False
+    """Whether another entry writes some of this one's own elements."""
+    mine = {(entry.field.array, i) for i in entry.flat.tolist()}
+    return any(mine & _elements(other) for other in entries if other is not entry)
 
 
 def _expected(field: Field) -> str:

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dr_env.cli.main import main
+
+SMALL = ["--quiet", "--set", "num_envs=16", "--set", "n_steps=16", "--set", "batch_size=64"]
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == status
+    return capsys.readouterr().err
+
+
+def test_train_evaluate_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, randomization in (("plain", "none"), ("varied", "default")):
+        main(
+            [
+                "train",
+                "inverted_pendulum",
+                "--randomization",
+                randomization,
+                "--steps",
+                "5000",
+                "--out",
+                str(tmp_path / name),
+                *SMALL,
+            ]
+        )
+    main(
+        [
+            "evaluate",
+            str(tmp_path / "plain"),
+            str(tmp_path / "varied"),
+            "--episodes",
+            "16",
+            "--quiet",
+            "--out",
+            str(tmp_path / "report"),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert "randomized" in printed
+    assert re.search(r"\d+ \[\d+, \d+\]", printed), "the table shows intervals"
+    assert f"report: {tmp_path / 'report' / 'report.html'}" in printed.replace("\n", "")
+    page = (tmp_path / "report" / "report.html").read_text()
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [arm["name"] for arm in report["arms"]] == ["plain", "randomized"]
+    for arm in report["arms"]:
+        for world in ("nominal", "randomized", "target"):
+            found = arm["worlds"][world]
+            assert len(found["returns"][0]) == 16
+            assert found["return"]["low"] <= found["return"]["value"] <= found["return"]["high"]
+    assert report["verdict"] in page.replace("&#39;", "'")
+    assert "motor_delay" in page
+    assert "not modelled" in page
+    assert page.count("data:image/png;base64,") == 3
+    assert not re.search(r'(src|href)="(?!data:)', page), "the report is one file"
+    assert "data:video/mp4;base64," in page or "No video:" in page
+
+
+def test_equal_episodes_for_equal_policies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "inverted_pendulum", "--steps", "2000", "--out", str(tmp_path / "run"), *SMALL])
+    reports = []
+    for threads in ("1", "2"):
+        out = tmp_path / threads
+        main(
+            [
+                "evaluate",
+                str(tmp_path / "run"),
+                "--episodes",
+                "8",
+                "--quiet",
+                "--no-video",
+                "--threads",
+                threads,
+                "--out",
+                str(out),
+            ]
+        )
+        reports.append((out / "report.json").read_text())
+    assert reports[0] == reports[1]
+    assert "No video" not in capsys.readouterr().out
+
+
+def test_spec_check_and_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "spec.yaml"
+    text = "format: dr_env/1\nentries:\n  m:\n    select: {body: torso}\n    field: mass\n    operation: scale\n"
+    path.write_text(text + "    distribution: {type: uniform, low: 0.5, high: 2}\n")
+    main(["spec", "check", str(path), "--task", "hopper"])
+    assert "1 entries, fits hopper" in capsys.readouterr().out
+    error = _fails(capsys, "spec", "check", str(path), "--task", "inverted_pendulum")
+    assert "spec.yaml:4 entries.m.select: no body matches 'torso'" in error
+    assert "bodies: cart, pole, world" in error
+    model = tmp_path / "model.xml"
+    model.write_text('<mujoco><worldbody><body name="torso"><geom size="1"/></body></worldbody></mujoco>')
+    main(["spec", "check", str(path), "--model", str(model)])
+    model.write_text("<mujoco><worldbody>")
+    assert "MuJoCo cannot read it" in _fails(capsys, "spec", "check", str(path), "--model", str(model))
+    main(["spec", "schema"])
+    assert json.loads(capsys.readouterr().out)["title"] == "dr_env randomization"
+    main(["spec", "schema", "--out", str(tmp_path / "schema.json")])
+    assert json.loads((tmp_path / "schema.json").read_text())["properties"]["entries"]
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    printed = capsys.readouterr().out
+    for word in ("mujoco", "threads", "OpenGL", "half_cheetah"):
+        assert word in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "hoper"], "no task 'hoper'; did you mean 'hopper'?"),
+        (["train"], "expected a task"),
+        (["train", "hopper", "--steps", "0"], "--steps: got 0, expected at least 1"),
+        (["train", "hopper", "--set", "n_epochs"], "--set: got 'n_epochs', expected KEY=VALUE"),
+        (["train", "hopper", "--algorithm", "pppo"], "no algorithm 'pppo'; did you mean 'ppo'?"),
+        (["train", "hopper", "--randomization", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["train", "hopper", "--resume", "nowhere"], "--resume: goes on as the run began"),
+        (["train", "--resume", "nowhere"], "nowhere: not a run"),
+        (["evaluate", "nowhere"], "nowhere: not a run"),
+        (["spec", "check", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["bench", "vectr"], "no benchmark 'vectr'; did you mean 'vector'?"),
+        (["bench", "vector", "--task", "swimmer"], "task: got 'swimmer', expected one that Gymnasium has"),
+    ],
+)
+def test_bad_arguments_are_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    error = _fails(capsys, *arguments)
+    assert message in error
+    assert error.startswith("error: ")
+    assert "Traceback" not in error
+
+
+def test_an_unwritable_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    error = _fails(capsys, "train", "inverted_pendulum", "--out", str(tmp_path / "file" / "run"), *SMALL)
+    assert "cannot write here" in error

@@ -1,0 +1,75 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import mujoco
+import pytest
+from hypothesis import settings
+
+from dr_env import Spec, make_task
+
+settings.register_profile("dr_env", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("dr_env")
+
+# one of everything that the field table can select
+RICH_MODEL = """
+<mujoco model="rich">
+  <option timestep="0.004" density="1.2" viscosity="1e-5" wind="0.1 0 0"/>
+  <worldbody>
+    <geom name="floor" type="plane" size="5 5 .1"/>
+    <body name="base" pos="0 0 .5">
+      <freejoint name="root"/>
+      <geom name="base" type="box" size=".1 .2 .05" mass="2"/>
+      <body name="arm" pos=".1 0 0">
+        <joint name="shoulder" type="hinge" axis="0 1 0" damping=".5" stiffness="2" armature=".01" frictionloss=".1"/>
+        <geom name="arm" type="capsule" fromto="0 0 0 .3 0 0" size=".03" mass=".5"/>
+        <body name="hand" pos=".3 0 0">
+          <joint name="wrist" type="ball" damping=".2" stiffness="1" armature=".02"/>
+          <geom name="hand" type="sphere" size=".05" mass=".2"/>
+        </body>
+      </body>
+    </body>
+    <body name="cart" pos="1 0 .5">
+      <joint name="slide" type="slide" axis="1 0 0" damping="1" stiffness="3" armature=".1" frictionloss=".2"/>
+      <geom name="cart" type="box" size=".1 .1 .1" mass="1"/>
+    </body>
+  </worldbody>
+  <actuator>
+    <motor name="push" joint="slide" gear="5" ctrlrange="-1 1"/>
+    <position name="servo" joint="shoulder" kp="20" kv="1" ctrlrange="-1 1"/>
+  </actuator>
+</mujoco>
+"""
+
+
+@pytest.fixture
+def rich_spec() -> mujoco.MjSpec:
+    return mujoco.MjSpec.from_string(RICH_MODEL)
+
+
+@pytest.fixture
+def rich_model() -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(RICH_MODEL)
+
+
+def model_bytes(model: mujoco.MjModel) -> bytes:
+    """The whole model, bit for bit."""
+    import numpy as np
+
+    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return buffer.tobytes()
+
+
+def shipped_spec(task: str) -> Spec:
+    return Spec.load(make_task(task).file("randomization.yaml"))
+
+
+def entry(select: object, field: str, operation: str, **distribution: object) -> dict[str, object]:
+    """A Spec entry as plain data."""
+    extra = {key: distribution.pop(key) for key in ("per", "coupled") if key in distribution}
+    return {"select": select, "field": field, "operation": operation, "distribution": distribution, **extra}
+
+
+def spec_of(**entries: dict[str, object]) -> Spec:
+    return Spec.from_dict({"format": "dr_env/1", "entries": entries})

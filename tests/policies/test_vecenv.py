@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dr_env import DREnvError, make_vector_env
+from policies.vecenv import SB3VecEnv
+
+
+def test_keeps_sb3s_same_step_contract() -> None:
+    ours = make_vector_env(task="hopper", num_envs=8, randomization="default", max_episode_steps=15)
+    adapter = SB3VecEnv(make_vector_env(task="hopper", num_envs=8, randomization="default", max_episode_steps=15))
+    adapter.seed(3)
+    observations, _ = ours.reset(seed=3)
+    assert (adapter.reset() == observations.astype(np.float32)).all()
+    returns, lengths = np.zeros(8), np.zeros(8, int)
+    kinds = set()
+    ours.action_space.seed(0)
+    for _ in range(60):
+        action = ours.action_space.sample()
+        observations, rewards, terminated, truncated, info = ours.step(action)
+        seen, earned, dones, infos = adapter.step(action)
+        assert seen.dtype == earned.dtype == np.float32
+        assert (seen == observations.astype(np.float32)).all()
+        assert (dones == (terminated | truncated)).all()
+        returns += rewards
+        lengths += 1
+        for i in np.flatnonzero(dones):
+            assert (infos[i]["terminal_observation"] == info["final_obs"][i].astype(np.float32)).all()
+            assert infos[i]["TimeLimit.truncated"] == (truncated[i] and not terminated[i])
+            assert infos[i]["episode"]["r"] == pytest.approx(returns[i])
+            assert infos[i]["episode"]["l"] == lengths[i]
+            kinds.add(infos[i]["TimeLimit.truncated"])
+            returns[i] = lengths[i] = 0
+        assert all(not infos[i] for i in np.flatnonzero(~dones))
+    assert kinds == {True, False}
+
+
+def test_needs_same_step() -> None:
+    with pytest.raises(DREnvError, match="expected SAME_STEP"):
+        SB3VecEnv(make_vector_env(task="hopper", autoreset_mode="NextStep"))
+
+
+def test_attributes_belong_to_the_batch() -> None:
+    adapter = SB3VecEnv(make_vector_env(task="hopper", num_envs=3))
+    assert adapter.get_attr("render_mode") == [None] * 3
+    assert adapter.get_attr("num_envs", [0, 2]) == [3, 3]
+    assert adapter.env_is_wrapped(object) == [False] * 3  # type: ignore[arg-type]
+    with pytest.raises(DREnvError, match="share their attributes"):
+        adapter.set_attr("max_episode_steps", 5, indices=[0])

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+import pytest
+
+from dr_env import DREnvError, make_env, make_vector_env
+from dr_env.rendering import ClassicRenderer, gl_backend, renderer
+
+MODEL = """
+<mujoco>
+  <visual><headlight ambient="1 1 1" diffuse="0 0 0" specular="0 0 0"/></visual>
+  <worldbody>
+    <camera name="front" pos="0 -3 0" xyaxes="1 0 0 0 0 1"/>
+    <body name="ball"><geom type="sphere" size=".5" rgba="1 0 0 1"/></body>
+  </worldbody>
+</mujoco>
+"""
+
+
+def _gl_works() -> str:
+    try:
+        with renderer(mujoco.MjModel.from_xml_string(MODEL), 8, 8):
+            return ""
+    except DREnvError as error:
+        return str(error)
+
+
+REASON = _gl_works()
+needs_gl = pytest.mark.skipif(bool(REASON), reason=REASON or "OpenGL works")
+
+
+@needs_gl
+def test_a_red_ball_is_where_the_camera_model_puts_it() -> None:
+    model = mujoco.MjModel.from_xml_string(MODEL)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    with renderer(model, 160, 120, "front") as classic:
+        image = classic.render(model, data)
+    assert image.shape == (120, 160, 3)
+    red = (image[..., 0] > 200) & (image[..., 1] < 50)
+    # fovy 45 degrees; the silhouette of a sphere at distance 3 m subtends asin(r / d)
+    expected = 60 * np.tan(np.arcsin(0.5 / 3)) / np.tan(np.deg2rad(22.5))
+    assert np.sqrt(red.sum() / np.pi) == pytest.approx(expected, rel=0.02)
+    rows, columns = np.nonzero(red)
+    assert (rows.mean(), columns.mean()) == pytest.approx((59.5, 79.5), abs=0.5)
+
+
+@needs_gl
+def test_an_unknown_camera_is_named() -> None:
+    with pytest.raises(DREnvError, match="no camera 'side'"):
+        ClassicRenderer(mujoco.MjModel.from_xml_string(MODEL), 8, 8, "side")
+
+
+@needs_gl
+def test_environments_render_their_own_state() -> None:
+    vector = make_vector_env(task="inverted_pendulum", num_envs=2, render_mode="rgb_array", width=96, height=64)
+    vector.reset(seed=0, options={"qpos": [[0.0, 0.15], [0.0, -0.15]], "qvel": [0.0, 0.0]})
+    frames = vector.render()
+    assert frames is not None
+    assert [frame.shape for frame in frames] == [(64, 96, 3)] * 2
+    assert (frames[0] != frames[1]).any()
+    vector.close()
+    single = make_env(task="inverted_pendulum", render_mode="rgb_array", width=96, height=64)
+    single.reset(seed=0, options={"qpos": [0.0, 0.15], "qvel": [0.0, 0.0]})
+    assert (single.render() == frames[0]).all()
+    single.close()
+
+
+def test_without_a_render_mode_there_is_no_picture() -> None:
+    env = make_env(task="hopper")
+    env.reset(seed=0)
+    assert env.render() is None
+
+
+def test_an_unknown_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "vulcan")
+    with pytest.raises(DREnvError, match="MUJOCO_GL: got 'vulcan', expected one of egl, osmesa, glfw"):
+        gl_backend()
+
+
+def test_no_gl_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    with pytest.raises(DREnvError, match="apt-get install -y libegl1"):
+        gl_backend()

@@ -1,0 +1,74 @@
+"""Who may import whom: left is imported by right, never the reverse."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BASE = {"errors", "files", "rng", "records"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "rng": set(),
+    "records": {"errors"},
+    "distributions": BASE,
+    "spec": BASE | {"distributions"},
+    "binding": BASE | {"distributions", "spec"},
+    "rendering": BASE | {"binding"},
+    "sensors": BASE | {"binding"},
+    "envs": BASE | {"distributions", "spec", "binding", "rendering", "sensors"},
+    "evaluation": BASE,
+    "cli": BASE | {"distributions", "spec", "binding", "rendering", "sensors", "envs", "evaluation"},
+}
+# Spec.bind is the one door from pure data to the simulator; it imports inside the method
+DOORS = {("dr_env/spec/randomization.py", "dr_env.binding")}
+# outside dr_env, only its public API and the helpers named here
+PUBLIC = {"dr_env", "dr_env.rng", "dr_env.files", "dr_env.spec", "dr_env.spec.explain", "dr_env.cli.train"}
+FILES = sorted(path for top in ("dr_env", "tasks", "policies", "scripts") for path in (ROOT / top).rglob("*.py"))
+
+
+def _imports(path: Path) -> list[tuple[str, bool]]:
+    """Imported modules, and whether for type checking alone."""
+    found: list[tuple[str, bool]] = []
+
+    def walk(node: ast.AST, typing_only: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            only = typing_only or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test))
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, only) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                found.append((child.module or "", only))
+            walk(child, only)
+
+    walk(ast.parse(path.read_text()), False)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_flow_one_way(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    room = parts[1] if parts[0] == "dr_env" else parts[0]
+    for module, typing_only in _imports(path):
+        top, _, rest = module.partition(".")
+        if typing_only or (name, module) in DOORS:
+            continue
+        if parts[0] == "dr_env":
+            assert top not in ("tasks", "policies"), f"{name} imports {module}"
+            if top == "dr_env" and room != "__init__":
+                assert rest.split(".")[0] in MAY_IMPORT[room] | {room}, f"{name} imports {module}"
+            if top in ("torch", "stable_baselines3"):
+                raise AssertionError(f"{name} imports {module}")
+            if top == "mujoco":
+                assert room not in BASE | {"distributions", "spec", "evaluation"}, f"{name} imports {module}"
+        elif top == "dr_env":
+            assert module in PUBLIC, f"{name} imports {module}"
+
+
+def test_files_are_short() -> None:
+    long = [f"{path}: {n}" for path in FILES if (n := len(path.read_text().splitlines())) > 400]
+    assert not long, long
