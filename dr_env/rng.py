@@ -11,11 +11,13 @@ The generator is Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random num
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+
+Words = NDArray[np.uint64]
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
@@ -24,15 +26,15 @@ _32 = np.uint64(32)
 _ROUNDS = 10
 
 
-def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def philox(counter: Sequence[Words], key: Sequence[Words]) -> tuple[Words, Words, Words, Words]:
     """Philox4x32-10, elementwise.
 
     Args:
-        counter: (4, ...) words, each below 2**32.
-        key: (2, ...) words, each below 2**32, broadcast against the counter.
+        counter: four arrays of words below 2**32.
+        key: two arrays of words below 2**32; all six are broadcast against each other.
 
     Returns:
-        (4, ...) random words, each below 2**32.
+        Four arrays of random words below 2**32.
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -47,7 +49,7 @@ def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.u
         )
         k0 = (k0 + _WEYL[0]) & _LOW
         k1 = (k1 + _WEYL[1]) & _LOW
-    return np.stack(np.broadcast_arrays(c0, c1, c2, c3))
+    return c0, c1, c2, c3
 
 
 def digest(*parts: object) -> int:
@@ -98,20 +100,11 @@ class Stream:
         seeds = np.asarray(seeds, np.uint64)[:, None]
         environment = np.asarray(environments, np.uint64)[:, None]
         episode = np.asarray(episodes, np.uint64)[:, None]
-        shape = (seeds.shape[0], self.total)
-        counter: list[Any] = [
-            np.broadcast_to(episode & _LOW, shape),
-            np.broadcast_to(environment | (np.uint64(attempt) << np.uint64(24)), shape),
-            np.broadcast_to(self._index, shape),
-            np.zeros(shape, np.uint64),
-        ]
+        place = environment | np.uint64(attempt << 24)
         # the seed enters through the key, mixed with the column's own
-        key = [
-            np.broadcast_to(self._key[0] ^ (seeds & _LOW), shape),
-            np.broadcast_to(self._key[1] ^ (seeds >> _32), shape),
-        ]
-        word = philox(np.stack(counter), np.stack(key))
-        bits = ((word[0] << _32) | word[1]) >> np.uint64(11)
+        key = (self._key[0] ^ (seeds & _LOW), self._key[1] ^ (seeds >> _32))
+        high, low, _, _ = philox((episode & _LOW, place, self._index, np.zeros(1, np.uint64)), key)
+        bits = ((high << _32) | low) >> np.uint64(11)
         return np.asarray((bits.astype(np.float64) + 0.5) * 2.0**-53)
 
 

@@ -156,7 +156,7 @@ class Plan:
     def realise(self, columns: Mapping[str, ArrayLike]) -> Arrays:
         """Field values of n Draws, computed from the nominal ones: array name -> (n, size)."""
         count = max((len(np.asarray(column)) for column in columns.values()), default=1)
-        arrays = {name: np.tile(nominal, (count, 1)) for name, nominal in self.nominal.items()}
+        arrays = {name: np.repeat(nominal[None], count, axis=0) for name, nominal in self.nominal.items()}
         for entry in self.entries:
             drawn = np.asarray(columns[entry.name], np.float64).reshape(count, entry.width)
             value = drawn[:, entry.value]  # (n, r)

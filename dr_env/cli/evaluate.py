@@ -99,7 +99,7 @@ def evaluate(
         episodes=episodes,
         seed=seed,
         target=source.name,
-        changes=_changes(worlds["target"], worlds["randomized"]),
+        changes=_changes(task, worlds["target"], worlds["randomized"]),
     )
     notes += _remarks(comparison)
     page = write_report(comparison, out or runs[0].parent / "report", videos, notes, _versions())
@@ -143,16 +143,17 @@ def _video(task: Task, target: Spec, policy: TrainedPolicy, seed: int) -> bytes:
     return encode_video(frames, round(1 / (stride * task.dt)))
 
 
-def _changes(target: Spec, training: Spec) -> tuple[tuple[str, str, str], ...]:
-    """What each entry of the target does, and what training varied in the same field."""
+def _changes(task: Task, target: Spec, training: Spec) -> tuple[tuple[str, str, str], ...]:
+    """What each entry of the target does, and what training varied in the same numbers."""
+    plans = [VectorEnv(task, 1, spec).plan for spec in (target, training)]
     rows = []
-    for name, entry in target.entries.items():
+    for mine in plans[0].entries:
         same = [
-            f"{other_name}: {_describe(other)}"
-            for other_name, other in training.entries.items()
-            if (other.select.kind, other.field) == (entry.select.kind, entry.field)
+            _describe(training.entries[other.name])
+            for other in plans[1].entries
+            if other.field.array == mine.field.array and set(other.flat.tolist()) & set(mine.flat.tolist())
         ]
-        rows.append((name, _describe(entry), "; ".join(same) or "not modelled"))
+        rows.append((mine.name, _describe(target.entries[mine.name]), "; ".join(same) or "not modelled"))
     return tuple(rows)
 
 

@@ -55,6 +55,8 @@ def learning_curves(comparison: Comparison) -> str | None:
     if not drawn:
         return None
     axis.set(xlabel="environment steps", ylabel="return in training")
+    axis.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1e6:g} M" if steps >= 1e6 else f"{steps / 1e3:g} k")
+    axis.locator_params(axis="x", nbins=6)
     axis.legend(frameon=False)
     return _png(figure)
 
@@ -64,7 +66,7 @@ def return_distributions(comparison: Comparison) -> str:
     figure, axes = _figure(2.7 * len(comparison.worlds) + 0.6, 3.2, 1, len(comparison.worlds))
     top = max(outcome.returns.max() for arm in comparison.arms for group in arm.outcomes.values() for outcome in group)
     low = min(outcome.returns.min() for arm in comparison.arms for group in arm.outcomes.values() for outcome in group)
-    margin = 0.05 * (top - low) + 1e-9
+    margin = max(0.05 * (top - low), 0.02 * abs(top), 1e-3)
     jitter = np.random.default_rng(0)
     for axis, world in zip(axes, comparison.worlds, strict=True):
         for k, (colour, arm) in enumerate(zip(COLOURS, comparison.arms, strict=False)):
