@@ -7,6 +7,7 @@ writes them. `VectorEnv` and `Env` run a `Task` under a Spec through Gymnasium.
 from dr_env.binding import Plan, bind, compile_model
 from dr_env.distributions import Distribution, ParameterVector
 from dr_env.envs import (
+    DomainRandomization,
     Env,
     Fields,
     Policy,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DREnvError",
     "Distribution",
+    "DomainRandomization",
     "Draw",
     "Entry",
     "Env",

@@ -35,6 +35,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: str | Path) -> None:
+    """Makes a folder and tries to write in it, before long work whose result goes there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DREnvError(f"{folder}: cannot write here: {error.strerror}") from error
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, making the folder if need be."""
     with atomic_path(path) as temporary:

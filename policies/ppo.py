@@ -56,7 +56,7 @@ class PPOTrainer:
             "ppo": config.model_dump(mode="json"),
         }
         run = Run.create(request.run, recorded, request.randomization, request.overwrite)
-        self._learn(run, model, config, 0, request.quiet)
+        self._learn(run, model, env, config, 0, request.quiet)
         return run.folder
 
     def resume(self, run: Path, steps: int | None, quiet: bool) -> Path:
@@ -69,19 +69,19 @@ class PPOTrainer:
         done = int(read_state(checkpoint)["steps"])
         # other episodes than those that the first part has seen, the same at every resumption
         seed = digest(recorded["seed"], done) >> 33
-        model, _ = build_ppo(recorded["task"], folder.spec, config, seed, recorded["threads"])
+        model, env = build_ppo(recorded["task"], folder.spec, config, seed, recorded["threads"])
         load_weights(checkpoint, model.policy, model.policy.optimizer)
         norm = model.get_vec_normalize_env()
         assert norm is not None
         load_normalizer(checkpoint, norm)
         folder.rewind(done)
-        self._learn(folder, model, config, done, quiet)
+        self._learn(folder, model, env, config, done, quiet)
         return run
 
-    def _learn(self, run: Run, model: PPO, config: PPOConfig, done: int, quiet: bool) -> None:
+    def _learn(self, run: Run, model: PPO, env: SB3VecEnv, config: PPOConfig, done: int, quiet: bool) -> None:
         model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
         model.num_timesteps = done
-        callback = _Progress(run, config.total_steps, done, quiet)
+        callback = _Progress(run, env, config.total_steps, done, quiet)
         try:
             with callback.listening():
                 if done < config.total_steps:
@@ -89,7 +89,7 @@ class PPOTrainer:
                     model.learn(config.total_steps - done, callback, reset_num_timesteps=False)
             callback.save(model.num_timesteps if not callback.stopped else callback.updated_steps, model)
         finally:
-            model.get_env().close()  # type: ignore[union-attr]
+            env.close()
         if callback.stopped:
             raise KeyboardInterrupt(f"stopped at {callback.updated_steps:,} steps; go on with --resume {run.folder}")
 
@@ -194,9 +194,9 @@ class _Linear:
 class _Progress(BaseCallback):
     """Progress bar, learning curve, checkpoints, and a stop that loses nothing."""
 
-    def __init__(self, run: Run, total: int, done: int, quiet: bool) -> None:
+    def __init__(self, run: Run, env: SB3VecEnv, total: int, done: int, quiet: bool) -> None:
         super().__init__()
-        self._run = run
+        self._run, self._env = run, env
         self._total, self._done = total, done
         self._interval = max(1, total // _CHECKPOINTS)
         self._saved = self.updated_steps = done
@@ -249,6 +249,10 @@ class _Progress(BaseCallback):
             row["return_mean"] = float(np.mean([episode["r"] for episode in episodes]))
             row["length_mean"] = float(np.mean([episode["l"] for episode in episodes]))
             shown = f"{row['return_mean']:.0f}"
+        vector = self._env.env
+        row["acceptance_rate"] = vector.acceptance_rate
+        self.logger.record("dr/acceptance_rate", vector.acceptance_rate)
+        self.logger.record("dr/failures", vector.failures)
         self._run.log(row)
         self._bar.update(self._task, completed=min(self.num_timesteps, self._total), reward=shown, rate=f"{rate:,.0f}")
 

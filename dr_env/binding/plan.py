@@ -60,6 +60,7 @@ class Plan:
         )
         self._model_names = model.names
         self._snapshot = _snapshot(model, self.nominal, self.recompute)
+        self._workspace = mujoco.MjData(model) if self.recompute else None
         self.binding = self._digest()
         checks.check_supports(spec, self.entries, self.nominal)
         checks.check_delays(spec, self.entries, model)
@@ -188,12 +189,12 @@ class Plan:
         field's support; the model is then as it was.
         """
         self._check_model(model)
-        self.write(ModelRows(model), _ONE, self.columns_from([draw]))
+        self.write(ModelRows(model, self._workspace), _ONE, self.columns_from([draw]))
 
     def restore(self, model: mujoco.MjModel) -> None:
         """Gives a model its nominal values back, bit for bit."""
         self._check_model(model)
-        rows = ModelRows(model)
+        rows = ModelRows(model, self._workspace)
         for name, nominal in self.nominal.items():
             rows.write(name, _ONE, nominal[None])
         for name, values in self._snapshot.items():

@@ -47,8 +47,8 @@ class BatchRows:
 class ModelRows:
     """One MjModel, edited in place; arrays that only an environment holds are passed over."""
 
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self._model = model
+    def __init__(self, model: mujoco.MjModel, workspace: mujoco.MjData | None) -> None:
+        self._model, self._workspace = model, workspace
 
     def write(self, name: str, ids: Ids, values: Array) -> None:
         """Writes (1, size) flattened values of one array."""
@@ -63,4 +63,4 @@ class ModelRows:
 
     def recompute(self, ids: Ids) -> None:
         """Runs `mj_setConst` on a workspace of its own: it overwrites the qpos it is given."""
-        mujoco.mj_setConst(self._model, mujoco.MjData(self._model))
+        mujoco.mj_setConst(self._model, self._workspace)

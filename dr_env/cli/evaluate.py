@@ -16,6 +16,7 @@ from rich.table import Table
 from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
 from dr_env.errors import DREnvError
 from dr_env.evaluation import Arm, Comparison, Outcome, encode_video, write_report
+from dr_env.files import check_writable
 from dr_env.rng import digest
 from dr_env.spec import Entry, Spec
 
@@ -57,6 +58,8 @@ def evaluate(
     task = _common_task(runs, policies)
     source = target or task.file("target.yaml")
     worlds = {"nominal": Spec(), "randomized": as_spec(randomization, task), "target": Spec.load(source)}
+    folder = out or runs[0].parent / "report"
+    check_writable(folder)
     notes: list[str] = []
     videos: dict[str, bytes] = {}
     arms = []
@@ -102,7 +105,7 @@ def evaluate(
         changes=_changes(task, worlds["target"], worlds["randomized"]),
     )
     notes += _remarks(comparison)
-    page = write_report(comparison, out or runs[0].parent / "report", videos, notes, _versions())
+    page = write_report(comparison, folder, videos, notes, _versions())
     _show(comparison, page)
 
 

@@ -6,8 +6,10 @@ from dr_env.envs.rollout import Episodes, Policy, rollout
 from dr_env.envs.task import Fields, Task, state_names
 from dr_env.envs.trainer import TrainedPolicy, Trainer, TrainRequest, make_trainer
 from dr_env.envs.vector import VectorEnv
+from dr_env.envs.wrapper import DomainRandomization
 
 __all__ = [
+    "DomainRandomization",
     "Env",
     "Episodes",
     "Fields",

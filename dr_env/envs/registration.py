@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 from dr_env.envs.env import Env
+from dr_env.envs.mjcf import MjcfTask
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError, unknown_name
@@ -32,8 +33,19 @@ def task_names() -> list[str]:
     return sorted(_entry_points())
 
 
-def make_task(name: str, **arguments: Any) -> Task:
-    """Makes an installed task; raises DREnvError naming the near match."""
+def make_task(name: str | Path, **arguments: Any) -> Task:
+    """Makes a task: an installed one by name, or one of your own from an MJCF file.
+
+    Args:
+        name: an installed task's name, or the path of an `.xml` file.
+        arguments: the task's own; for a file those of `MjcfTask`: `reward`, `observe`, ...
+
+    Raises:
+        DREnvError: no such task, with the near match.
+    """
+    if str(name).endswith(".xml"):
+        return MjcfTask(name, **arguments)
+    name = str(name)
     if name not in _entry_points():
         raise DREnvError(unknown_name("task", name, task_names()))
     try:

@@ -121,6 +121,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             for entry in self.plan.entries
         }
         self._accepted = self._refused = 0
+        self.failures = 0
+        """Simulations that have diverged so far."""
         self._seeded = False
         self._renderer: ClassicRenderer | None = None
         self._size = width, height
@@ -257,6 +259,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         good = ids if not failed.any() else np.setdiff1d(ids, np.flatnonzero(failed))
         self._last[good] = self._observe(good)
         if failed.any():
+            self.failures += int(failed.sum())
             reward = np.where(failed, 0.0, reward)
             terms = {name: np.where(failed, 0.0, term) for name, term in terms.items()}
         info = self._step_info(terms, failed, waiting)

@@ -144,3 +144,6 @@ def test_an_unwritable_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "file").write_text("")
     error = _fails(capsys, "train", "inverted_pendulum", "--out", str(tmp_path / "file" / "run"), *SMALL)
     assert "cannot write here" in error
+    main(["train", "inverted_pendulum", "--steps", "300", "--out", str(tmp_path / "run"), *SMALL])
+    error = _fails(capsys, "evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "file" / "report"))
+    assert "report: cannot write here" in error

@@ -5,6 +5,7 @@ from typing import Any
 import mujoco
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_returned_data_not_reused
 from gymnasium.vector import AutoresetMode
 
 from dr_env import Draw, DREnvError, Spec, VectorEnv, compile_model, make_env, make_task, make_vector_env
@@ -284,3 +285,9 @@ def test_the_model_of_the_task_stays_nominal() -> None:
         env.step(action)
     assert model_bytes(env.model) == before
     assert isinstance(env.model, mujoco.MjModel)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode)[:2])
+def test_what_a_call_returns_is_the_callers(mode: AutoresetMode) -> None:
+    env = make_vector_env(task="hopper", num_envs=1, randomization="default", autoreset_mode=mode, max_episode_steps=1)
+    check_returned_data_not_reused(env, seed=0)

@@ -1,0 +1,108 @@
+"""A task from an MJCF file and a few functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.envs.task import Array, Fields, Task, state_names
+from dr_env.errors import DREnvError
+
+Observe = Callable[[Fields], Array]
+Reward = Callable[[Fields, NDArray[np.float32], Fields], Array]
+Terminated = Callable[[Fields], NDArray[np.bool_]]
+
+
+class MjcfTask(Task):
+    """A robot of the user's own: its file, and what to observe and reward, over batched arrays.
+
+    Args:
+        path: the MJCF file.
+        reward: (before, action, after) to rewards, (n,).
+        observe: fields to observations, (n, observations); by default qpos and qvel.
+        terminated: fields to whether the episode ends, (n,); by default never.
+        fields: the MjData fields that the functions read.
+        frame_skip: simulator steps for each action.
+        max_episode_steps: actions after which an episode is truncated.
+        reset_noise: half width of the uniform noise on the initial qpos and qvel.
+        camera: the camera that videos are taken with.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        reward: Reward,
+        observe: Observe | None = None,
+        terminated: Terminated | None = None,
+        fields: tuple[str, ...] = ("qpos", "qvel"),
+        frame_skip: int = 1,
+        max_episode_steps: int = 1000,
+        reset_noise: float = 0.0,
+        camera: str | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._reward, self._observe, self._terminated = reward, observe, terminated
+        self._reset_noise = reset_noise
+        # what other tasks declare as class variables
+        self.__dict__.update(
+            name=self._path.stem,
+            fields=fields,
+            frame_skip=frame_skip,
+            max_episode_steps=max_episode_steps,
+            camera=camera,
+            # derived fields must describe the state that the agent sees
+            stage=int(mujoco.mjtStage.mjSTAGE_NONE if set(fields) <= {"qpos", "qvel"} else mujoco.mjtStage.mjSTAGE_VEL),
+        )
+
+    def mjspec(self) -> mujoco.MjSpec:
+        if not self._path.exists():
+            raise DREnvError(f"{self._path}: no such file")
+        try:
+            return mujoco.MjSpec.from_file(str(self._path))
+        except ValueError as error:
+            raise DREnvError(f"{self._path}: MuJoCo cannot read it: {error}") from error
+
+    def observation_names(self, model: mujoco.MjModel) -> tuple[str, ...]:
+        if self._observe is None:
+            qpos, qvel = state_names(model)
+            return (*qpos, *qvel)
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        shape = np.shape(self.observe({field: np.array(getattr(data, field))[None] for field in self.fields}))
+        if len(shape) != 2 or shape[0] != 1:
+            raise DREnvError(f"observe: got shape {shape} for one environment, expected (1, observations)")
+        return tuple(f"#{i}" for i in range(shape[1]))
+
+    def observe(self, data: Fields) -> Array:
+        if self._observe is None:
+            return np.concatenate((data["qpos"], data["qvel"]), axis=1)
+        return np.array(self._observe(data), np.float64)
+
+    def reward(self, before: Fields, action: NDArray[np.float32], after: Fields) -> tuple[Array, dict[str, Any]]:
+        reward = np.asarray(self._reward(before, action, after), np.float64)
+        if reward.shape != (len(action),):
+            raise DREnvError(f"reward: got shape {reward.shape}, expected ({len(action)},), one for each environment")
+        return reward, {}
+
+    def terminated(self, data: Fields) -> NDArray[np.bool_]:
+        if self._terminated is None:
+            return np.zeros(len(data["qpos"]), bool)
+        return np.asarray(self._terminated(data), bool)
+
+    def reset_state(self, model: mujoco.MjModel, uniform: Array) -> tuple[Array, Array]:
+        noise = self._reset_noise * (2 * uniform - 1)
+        qpos = np.repeat(model.qpos0[None], len(uniform), axis=0)
+        moved = np.zeros((len(uniform), model.nv))
+        moved[:] = noise[:, : model.nv]
+        for row, velocity in zip(qpos, moved, strict=True):
+            mujoco.mj_integratePos(model, row, velocity, 1.0)  # keeps quaternions of unit length
+        return qpos, noise[:, model.nv : 2 * model.nv]
+
+    def reset_width(self, model: mujoco.MjModel) -> int:
+        return int(2 * model.nv)

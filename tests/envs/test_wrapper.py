@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from dr_env import DomainRandomization, DREnvError, Spec, VectorEnv, make_env, make_task
+from tests.conftest import RICH_MODEL, entry, model_bytes, shipped_spec, spec_of
+
+IDS = {"half_cheetah": "HalfCheetah-v5", "hopper": "Hopper-v5", "inverted_pendulum": "InvertedPendulum-v5"}
+
+
+@pytest.mark.parametrize("task", IDS)
+def test_agrees_bit_for_bit_with_our_environments(task: str) -> None:
+    wrapped = DomainRandomization(gym.make(IDS[task]), shipped_spec(task))
+    ours = make_env(task=task, randomization="default")
+    data = wrapped.unwrapped.data  # type: ignore[attr-defined]
+    for seed in range(3):
+        observation, info = wrapped.reset(seed=seed)
+        mine, my_info = ours.reset(options={"draw": dict(info["dr"]), "qpos": data.qpos, "qvel": data.qvel})
+        assert my_info["dr"] == info["dr"]
+        assert (mine == observation).all()
+        wrapped.action_space.seed(seed)
+        for _ in range(100):
+            action = wrapped.action_space.sample()
+            theirs, step = wrapped.step(action), ours.step(action)
+            assert (theirs[0] == step[0]).all()
+            assert theirs[2] == step[2]
+            if theirs[2]:
+                break
+
+
+def test_its_draws_are_those_of_env() -> None:
+    """The same seed draws the same world, wrapper or not."""
+    wrapped = DomainRandomization(gym.make("Hopper-v5"), shipped_spec("hopper"))
+    ours = make_env(task="hopper", randomization="default")
+    for _ in range(2):
+        assert wrapped.reset(seed=5)[1]["dr"] == ours.reset(seed=5)[1]["dr"]
+        assert wrapped.reset()[1]["dr"] == ours.reset()[1]["dr"]
+
+
+def test_modes() -> None:
+    env = DomainRandomization(gym.make("Hopper-v5"), shipped_spec("hopper"))
+    model = env.unwrapped.model  # type: ignore[attr-defined]
+    nominal = model_bytes(model)
+    first = env.reset(seed=1)[1]["dr"]
+    assert model_bytes(model) != nominal
+    env.mode = "evaluate"
+    evaluation = [env.reset(seed=seed)[1]["dr"] for seed in (1, None, 7)]
+    assert len({*evaluation, first}) == 4
+    env.mode = "nominal"
+    assert env.reset(seed=1)[1]["dr"] == {}
+    assert model_bytes(model) == nominal
+    env.mode = "evaluate"
+    assert [env.reset()[1]["dr"] for _ in range(3)] == evaluation
+    env.mode = "train"
+    assert env.reset(seed=1)[1]["dr"] == first
+    assert env.reset(options={"draw": evaluation[0]})[1]["dr"] == evaluation[0]
+    env.close()
+    assert model_bytes(model) == nominal
+    with pytest.raises(DREnvError, match="no mode 'eval'; did you mean 'evaluate'"):
+        env.mode = "eval"  # type: ignore[assignment]
+
+
+def test_a_thousand_resets_drift_nothing() -> None:
+    env = DomainRandomization(gym.make("Hopper-v5"), shipped_spec("hopper"))
+    model = env.unwrapped.model  # type: ignore[attr-defined]
+    draw = env.reset(seed=0)[1]["dr"]
+    once = model_bytes(model)
+    for _ in range(1000):
+        env.reset()
+    env.reset(options={"draw": draw})
+    assert model_bytes(model) == once
+
+
+def test_observation_noise() -> None:
+    spec = spec_of(x=entry({"observation": "#0"}, "noise", "set", type="constant", value=1.0))
+    noisy, clean = DomainRandomization(gym.make("Hopper-v5"), spec), gym.make("Hopper-v5")
+    a, b = noisy.reset(seed=0)[0], clean.reset(seed=0)[0]
+    assert a[0] != b[0]
+    assert (a[1:] == b[1:]).all()
+    action = np.zeros(3, np.float32)
+    assert noisy.step(action)[0].dtype == clean.step(action)[0].dtype
+
+
+@pytest.mark.filterwarnings("ignore:.*infinity.*", "ignore:.*is different from the unwrapped.*")
+def test_checker_and_gymnasiums_own_tools() -> None:
+    check_env(DomainRandomization(gym.make("Hopper-v5").unwrapped, shipped_spec("hopper")), skip_render_check=True)
+    spec = str(make_task("hopper").file("randomization.yaml"))
+    env = gym.make(gym.make("Hopper-v5").spec or "", max_episode_steps=5)
+    wrapped = DomainRandomization(env, spec)
+    assert wrapped.spec is not None
+    rebuilt = gym.make(wrapped.spec)
+    assert rebuilt.reset(seed=3)[1]["dr"] == wrapped.reset(seed=3)[1]["dr"]
+    vector = gym.make_vec("Hopper-v5", 2, "sync", wrappers=[lambda e: DomainRandomization(e, spec)])
+    _, infos = vector.reset(seed=0)
+    assert infos["dr"]["link_mass"].shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: DomainRandomization(gym.make("CartPole-v1"), Spec()), "holds no MjModel"),
+        (lambda: DomainRandomization(gym.make("Hopper-v5"), None), "randomization: got None"),
+        (lambda: DomainRandomization(gym.make("Hopper-v5"), shipped_spec("half_cheetah")), "no joint matches 'bthigh'"),
+        (
+            lambda: DomainRandomization(
+                gym.make("Hopper-v5"),
+                spec_of(x=entry({"actuator": "*"}, "delay", "set", type="constant", value=0.01)),
+            ),
+            "the delay needs a buffer of 5 samples",
+        ),
+    ],
+)
+def test_bad_input(act: Any, message: str) -> None:
+    with pytest.raises(DREnvError) as error:
+        act()
+    assert message in str(error.value)
+
+
+def test_a_task_from_an_mjcf_file(tmp_path: Path) -> None:
+    path = tmp_path / "robot.xml"
+    path.write_text(RICH_MODEL)
+    task = make_task(
+        path,
+        reward=lambda before, action, after: after["qpos"][:, 0] - before["qpos"][:, 0],
+        observe=lambda data: np.concatenate((data["qpos"], data["site_xpos"].reshape(len(data["qpos"]), -1)), axis=1),
+        terminated=lambda data: data["qpos"][:, 2] < 0.3,
+        fields=("qpos", "qvel", "site_xpos"),
+        reset_noise=0.01,
+        frame_skip=5,
+        max_episode_steps=50,
+    )
+    env = VectorEnv(task, 4, spec_of(x=entry({"body": "hand"}, "mass", "scale", type="uniform", low=0.5, high=2)))
+    observations, info = env.reset(seed=0)
+    assert observations.shape == env.observation_space.shape
+    assert np.linalg.norm(observations[:, 3:7], axis=1) == pytest.approx(1)
+    ended = np.zeros(4, bool)
+    for _ in range(50):
+        observations, rewards, terminated, truncated, _ = env.step(np.zeros((4, 2), np.float32))
+        ended |= terminated | truncated
+        assert np.isfinite(rewards).all()
+    assert ended.all()
+    assert info["dr"]["x"].std() > 0
+
+
+def test_bad_mjcf_tasks(tmp_path: Path) -> None:
+    with pytest.raises(DREnvError, match="no such file"):
+        VectorEnv(make_task("none.xml", reward=lambda b, a, c: np.zeros(len(a))))
+    path = tmp_path / "robot.xml"
+    path.write_text("<mujoco><worldbody>")
+    with pytest.raises(DREnvError, match="MuJoCo cannot read it"):
+        VectorEnv(make_task(path, reward=lambda b, a, c: np.zeros(len(a))))
+    path.write_text(RICH_MODEL)
+    with pytest.raises(DREnvError, match=r"observe: got shape \(3,\) for one environment"):
+        VectorEnv(make_task(path, reward=lambda b, a, c: np.zeros(len(a)), observe=lambda data: data["qpos"][0, :3]))
+    env = VectorEnv(make_task(path, reward=lambda b, a, c: 1.0), 2)  # type: ignore[arg-type, return-value]
+    env.reset(seed=0)
+    with pytest.raises(DREnvError, match=r"reward: got shape \(\), expected \(2,\)"):
+        env.step(np.zeros((2, 2), np.float32))
