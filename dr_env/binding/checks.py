@@ -24,6 +24,8 @@ class Check:
 
     field: Field
     flat: Index
+    component: Index
+    base: NDArray[np.float64]  # nominal values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,7 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
                 f"({_some(entry.matches)}), so scale changes nothing; use add or set"
             )
         massless = [entry.matches[i] for i in entry.owner[base <= 0]] if entry.field.above_low else []
+        _check_whole(spec, entry)
         if massless and entry.operation == "scale":
             raise DREnvError(
                 f"{spec.where(entry.name, 'select')}: {entry.field.kind} '{massless[0]}' has no "
@@ -61,10 +64,8 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
             continue
         low, high = entry.distribution.support()
         ends = np.array([_final(entry.operation, base, end) for end in (low, high)])
-        for end, wrong in (
-            (ends.min(0), _outside(entry.field, ends.min(0))),
-            (ends.max(0), _outside(entry.field, ends.max(0))),
-        ):
+        for end in (ends.min(0), ends.max(0)):
+            wrong = _outside(entry.field, entry.component, base, end)
             if wrong.any():
                 first = int(np.flatnonzero(wrong)[0])
                 raise DREnvError(_refusal(spec, entry, base[first], end[first], first))
@@ -79,7 +80,7 @@ def _refusal(spec: Spec, entry: BoundEntry, base: float, reached: float, element
     return (
         f"{spec.where(entry.name, 'distribution')}: {_element(entry, element)} can reach {reached:.4g} "
         f"{entry.field.unit} (nominal {base:.4g}, {entry.operation} {low:.4g} .. {high:.4g}), "
-        f"expected {_expected(entry.field)}{mend}"
+        f"expected {_expected(entry.field, int(entry.component[element]), base)}{mend}"
     )
 
 
@@ -87,13 +88,16 @@ def check_columns(entries: Sequence[BoundEntry], nominal: Arrays, arrays: Arrays
     """Refuses Draws given from outside whose values leave a field's support."""
     for entry in entries:
         values = arrays[entry.field.array][:, entry.flat]
-        wrong = _outside(entry.field, values)
+        base = nominal[entry.field.array][entry.flat]
+        wrong = _outside(entry.field, entry.component, base, values)
         if wrong.any():
             row, element = (int(i) for i in np.argwhere(wrong)[0])
             raise DREnvError(
                 f"draw.{entry.name}: gives {_element(entry, element)} = {values[row, element]:.4g} "
-                f"{entry.field.unit}, expected {_expected(entry.field)}"
+                f"{entry.field.unit}, expected {_expected(entry.field, int(entry.component[element]), base[element])}"
             )
+        if entry.field.ordered and _crossed(arrays[entry.field.array], entry.flat).any():
+            raise DREnvError(f"draw.{entry.name}: gives {_some(entry.matches)} a lower limit above the upper one")
         if entry.field.triangle and _unphysical(arrays[entry.field.array], entry.flat).any():
             raise DREnvError(
                 f"draw.{entry.name}: gives {entry.field.kind} {_some(entry.matches)} principal moments of inertia "
@@ -114,9 +118,9 @@ def risky_groups(entries: Sequence[BoundEntry], nominal: Arrays) -> tuple[Group,
     found = []
     for _, members in groups:
         checks = [
-            Check(entry.field, entry.flat)
+            Check(entry.field, entry.flat, entry.component, nominal[entry.field.array][entry.flat])
             for entry in members
-            if _shares(entry, entries) or (entry.field.triangle and not _keeps_shape(entry))
+            if _shares(entry, entries) or entry.field.ordered or (entry.field.triangle and not _keeps_shape(entry))
         ]
         if checks:
             found.append(Group(tuple(entry.name for entry in members), tuple(checks)))
@@ -125,8 +129,14 @@ def risky_groups(entries: Sequence[BoundEntry], nominal: Arrays) -> tuple[Group,
 
 def violations(arrays: Arrays, checks: Sequence[Check]) -> NDArray[np.bool_]:
     """Which of n rows leave a support, (n,)."""
-    wrong = [_outside(check.field, arrays[check.field.array][:, check.flat]).any(1) for check in checks]
-    wrong += [_unphysical(arrays[check.field.array], check.flat) for check in checks if check.field.triangle]
+    wrong = []
+    for check in checks:
+        array = arrays[check.field.array]
+        wrong.append(_outside(check.field, check.component, check.base, array[:, check.flat]).any(1))
+        if check.field.triangle:
+            wrong.append(_unphysical(array, check.flat))
+        if check.field.ordered:
+            wrong.append(_crossed(array, check.flat))
     return np.asarray(np.any(wrong, axis=0), bool)
 
 
@@ -163,10 +173,42 @@ def _final(operation: str, base: NDArray[np.float64], value: float) -> NDArray[n
     return base + value if operation == "add" else np.full_like(base, value)
 
 
-def _outside(field: Field, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    below = values <= field.low if field.above_low else values < field.low
-    endless = ~np.isfinite(values) if math.isfinite(field.low) else np.zeros(values.shape, bool)
-    return np.asarray(below | (values > field.high) | endless)
+def _outside(
+    field: Field, component: Index, base: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which values (..., r) of elements with components and nominal values (r,) are not legal."""
+    low, high = field.bounds(component)
+    wrong = (values <= low if field.above_low else values < low) | (values > high)
+    if field.keeps_sign:
+        wrong |= values * np.sign(base) <= 0
+    if field.allowed:
+        wrong |= ~np.isin(values, field.allowed)
+    # a normal distribution may be unbounded only where every number is legal
+    return np.asarray(wrong | (np.isfinite(low) | np.isfinite(high) | field.keeps_sign) & ~np.isfinite(values))
+
+
+def _check_whole(spec: Spec, entry: BoundEntry) -> None:
+    """Whole-numbered fields take whole numbers, by `set` or `add`."""
+    if not entry.field.whole:
+        return
+    distribution = entry.distribution
+    numbers = distribution.to_dict().get("values", distribution.support())
+    if not distribution.discrete or any(number != math.floor(number) for number in numbers):
+        raise DREnvError(
+            f"{spec.where(entry.name, 'distribution')}: {entry.field.name} is a whole number; use constant, integer or "
+            "choice with whole numbers"
+        )
+    if entry.field.allowed and (entry.operation != "set" or not set(numbers) <= set(entry.field.allowed)):
+        raise DREnvError(
+            f"{spec.where(entry.name, 'distribution')}: {entry.field.name} is one of "
+            f"{', '.join(map(str, entry.field.allowed))}; use set, with constant or choice of them"
+        )
+
+
+def _crossed(limits: NDArray[np.float64], flat: Index) -> NDArray[np.bool_]:
+    """Rows in which a touched lower limit is above its upper one, (n,)."""
+    pairs = limits.reshape(len(limits), -1, 2)[:, np.unique(flat // 2)]
+    return np.asarray((pairs[..., 0] > pairs[..., 1]).any(-1))
 
 
 def _unphysical(inertia: NDArray[np.float64], flat: Index) -> NDArray[np.bool_]:
@@ -193,11 +235,18 @@ def _shares(entry: BoundEntry, entries: Sequence[BoundEntry]) -> bool:
     return any(mine & _elements(other) for other in entries if other is not entry)
 
 
-def _expected(field: Field) -> str:
-    low = f"above {field.low:g}" if field.above_low else f"not below {field.low:g}"
-    if math.isinf(field.high):
-        return low if math.isfinite(field.low) else "a finite number"
-    return f"{low} and not above {field.high:g}"
+def _expected(field: Field, component: int, base: float) -> str:
+    if field.allowed:
+        return f"one of {', '.join(map(str, field.allowed))}"
+    low, high = (float(end) for end in field.bounds(component))
+    parts = []
+    if field.keeps_sign:
+        parts.append("above 0, as the nominal value" if base > 0 else "below 0, as the nominal value")
+    elif math.isfinite(low):
+        parts.append(f"above {low:g}" if field.above_low else f"not below {low:g}")
+    if math.isfinite(high) and not field.keeps_sign:
+        parts.append(f"not above {high:g}")
+    return " and ".join(parts) or "a finite number"
 
 
 def _element(entry: BoundEntry, element: int) -> str:

@@ -7,28 +7,34 @@ import warnings
 import mujoco
 
 from dr_env.binding.checks import delay_samples
-from dr_env.binding.indexing import resolve
+from dr_env.binding.indexing import object_names, resolve
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 
 def compile_model(mjspec: mujoco.MjSpec, spec: Spec, observations: tuple[str, ...] = ()) -> mujoco.MjModel:
-    """Compiles a model with the history buffers that the Spec's actuator delays need.
+    """Compiles a model with what the Spec needs built in.
 
-    A Spec without delays compiles the model unchanged. The MjSpec passed in is not changed.
+    These are history buffers for actuator delays, and bodies that are not simple where a centre of mass
+    moves. A Spec without such entries compiles the model unchanged; the MjSpec passed in never changes.
     """
     model = _compile(mjspec)
     needed: dict[int, int] = {}
+    simple: set[int] = set()
     for name, entry in spec.entries.items():
+        if (entry.select.kind, entry.field_name) == ("body", "com"):
+            simple |= {i for i in entry.select.match(object_names(model, "body")) if model.body_simple[i]}
         if (entry.select.kind, entry.field_name) == ("actuator", "delay"):
             bound = resolve(spec, name, entry, model, observations)
             for actuator, count in delay_samples(spec, bound, model).items():
                 needed[actuator] = max(count, needed.get(actuator, 0))
-    if not needed:
+    if not needed and not simple:
         return model
     buffered = mjspec.copy()
     for actuator, count in needed.items():
         buffered.actuators[actuator].nsample = max(count, buffered.actuators[actuator].nsample)
+    for body in simple:
+        buffered.bodies[body].simple = 0
     return _compile(buffered)
 
 

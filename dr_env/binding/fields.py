@@ -9,8 +9,12 @@ import dataclasses
 import math
 
 import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dr_env.errors import DREnvError, unknown_name
+
+_INF = math.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +29,15 @@ class Field:
         unit: SI unit of one component.
         columns: the columns of the array's rows that are its components; empty where the array has
             one number a row.
-        low, high: the values that physics allows.
+        low, high: the values that physics allows, one for all components or one for each.
         above_low: whether `low` itself is excluded.
-        axis: what a row of the array is: the object, or each of a joint's degrees of freedom.
-        moves: (array, columns) multiplied by the same factor, unless the entry is not `coupled`.
+        keeps_sign: whether a value must keep the nominal one's sign, which tells two formats apart.
+        ordered: whether its two components are a lower and an upper limit.
         triangle: whether the three components are moments of inertia, none above the sum of the others.
+        allowed: the only values there are, for whole numbers.
+        axis: what a row of the array is: the object, or each of a joint's degrees of freedom or positions.
+        moves: (array, columns) multiplied by the same factor, unless the entry is not `coupled`.
+        needs: what the selected objects must be (`dr_env.binding.checks`).
         note: what a user should know.
     """
 
@@ -38,12 +46,16 @@ class Field:
     array: str
     unit: str
     columns: tuple[int, ...] = ()
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | tuple[float, ...] = -_INF
+    high: float | tuple[float, ...] = _INF
     above_low: bool = False
+    keeps_sign: bool = False
+    ordered: bool = False
+    triangle: bool = False
+    allowed: tuple[int, ...] = ()
     axis: str = "object"
     moves: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    triangle: bool = False
+    needs: str = ""
     note: str = ""
 
     @property
@@ -56,22 +68,83 @@ class Field:
         """Whether MuJoCo derives constants from it, which `mj_setConst` must renew."""
         return self.array.startswith("opt.") or self.array in mujoco.MjModel._setconst_inputs
 
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.array in _WHOLE
 
+    def bounds(self, component: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and greatest legal values of components."""
+        which = np.asarray(component)
+        low = np.broadcast_to(np.asarray(self.low, np.float64), self.components)[which]
+        return low, np.broadcast_to(np.asarray(self.high, np.float64), self.components)[which]
+
+
+_WHOLE = ("geom_condim", "geom_priority", "pair_dim")
 _XYZ = (0, 1, 2)
+_PAIR = (0, 1)
+_FIVE = (0, 1, 2, 3, 4)
+_CONTACT = "s, 1"
+_IMPEDANCE = "1, 1, m, 1, 1"
+_IMPEDANCE_LOW, _IMPEDANCE_HIGH = (0, 0, 0, 0, 1), (1, 1, _INF, 1, _INF)
+_SOLREF = "time constant and damping ratio if positive, -stiffness and -damping if negative; the sign stays"
+_OVERRIDE = "used with the override flag"
 
 FIELDS: tuple[Field, ...] = (
     Field("body", "mass", "body_mass", "kg", low=0, above_low=True, moves=(("body_inertia", _XYZ),),
           note="inertia moves with it: the same shape, denser"),
     Field("body", "inertia", "body_inertia", "kg m^2", _XYZ, low=0, above_low=True, triangle=True,
           note="principal moments, about the centre of mass"),
+    Field("body", "com", "body_ipos", "m", _XYZ, needs="full body", note="centre of mass, in the body's frame"),
+    Field("body", "pos", "body_pos", "m", _XYZ, needs="moving body", note="in the parent's frame"),
+    Field("body", "gravcomp", "body_gravcomp", "1", note="1 cancels gravity"),
     Field("geom", "friction", "geom_friction", "1, m, m", _XYZ, low=0,
           note="sliding, torsional, rolling; a contact takes the larger of its two geoms', so vary both"),
+    Field("geom", "size", "geom_size", "m", _XYZ, low=0, needs="shaped geom",
+          note="by shape, as in MJCF; masses do not follow"),
+    Field("geom", "pos", "geom_pos", "m", _XYZ, note="in the body's frame"),
+    Field("geom", "solref", "geom_solref", _CONTACT, _PAIR, keeps_sign=True, note=_SOLREF),
+    Field("geom", "solimp", "geom_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH),
+    Field("geom", "margin", "geom_margin", "m", low=0),
+    Field("geom", "gap", "geom_gap", "m", low=0, note="contacts are found this far beyond the margin, without force"),
+    Field("geom", "condim", "geom_condim", "1", allowed=(1, 3, 4, 6)),
+    Field("geom", "priority", "geom_priority", "1", note="the higher one's contact parameters count"),
+    Field("site", "pos", "site_pos", "m", _XYZ, note="in the body's frame"),
     Field("joint", "damping", "dof_damping", "N s/m or N m s/rad", low=0, axis="dof"),
     Field("joint", "stiffness", "jnt_stiffness", "N/m or N m/rad", low=0),
     Field("joint", "armature", "dof_armature", "kg or kg m^2", low=0, axis="dof"),
     Field("joint", "frictionloss", "dof_frictionloss", "N or N m", low=0, axis="dof"),
+    Field("joint", "range", "jnt_range", "m or rad", _PAIR, ordered=True, needs="limited joint"),
+    Field("joint", "ref", "qpos0", "m or rad", axis="qpos", note="the position at which the model is assembled"),
+    Field("joint", "springref", "qpos_spring", "m or rad", axis="qpos", note="the spring's rest position"),
+    Field("pair", "friction", "pair_friction", "1, 1, m, m, m", _FIVE, low=0),
+    Field("pair", "solref", "pair_solref", _CONTACT, _PAIR, keeps_sign=True, note=_SOLREF),
+    Field("pair", "solimp", "pair_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH),
+    Field("pair", "margin", "pair_margin", "m", low=0),
+    Field("pair", "gap", "pair_gap", "m", low=0, note="contacts are found this far beyond the margin, without force"),
+    Field("pair", "condim", "pair_dim", "1", allowed=(1, 3, 4, 6)),
+    Field("equality", "solref", "eq_solref", _CONTACT, _PAIR, keeps_sign=True, note=_SOLREF),
+    Field("equality", "solimp", "eq_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH),
+    Field("equality", "polycoef", "eq_data", "1", _FIVE, needs="joint or tendon equality"),
+    Field("tendon", "stiffness", "tendon_stiffness", "N/m", low=0),
+    Field("tendon", "damping", "tendon_damping", "N s/m", low=0),
+    Field("tendon", "frictionloss", "tendon_frictionloss", "N", low=0),
+    Field("tendon", "armature", "tendon_armature", "kg", low=0),
+    Field("tendon", "range", "tendon_range", "m", _PAIR, ordered=True, needs="limited tendon"),
+    Field("tendon", "springlength", "tendon_lengthspring", "m", _PAIR, ordered=True),
     Field("actuator", "gain", "actuator_gainprm", "force per control", (0,),
           moves=(("actuator_biasprm", _XYZ),), note="a servo's bias moves with it: the actuator's strength"),
+    Field("actuator", "bias", "actuator_biasprm", "force; per length, per velocity", _XYZ),
+    Field("actuator", "kp", "actuator_gainprm", "force per length", (0,), low=0,
+          moves=(("actuator_biasprm", (1,)),), needs="position servo"),
+    Field("actuator", "kv", "actuator_biasprm", "force per velocity", (2,), high=0, keeps_sign=True,
+          needs="damped servo", note="stored negative, as MuJoCo does: scale it"),
+    Field("actuator", "gear", "actuator_gear", "1", (0, 1, 2, 3, 4, 5)),
+    Field("actuator", "ctrlrange", "actuator_ctrlrange", "the control's", _PAIR, ordered=True,
+          needs="limited control", note="the action space stays the nominal one; controls are clipped"),
+    Field("actuator", "forcerange", "actuator_forcerange", "N or N m", _PAIR, ordered=True, needs="limited force"),
+    Field("actuator", "armature", "actuator_armature", "kg or kg m^2", low=0),
+    Field("actuator", "damping", "actuator_damping", "N s/m or N m s/rad", low=0),
     Field("actuator", "delay", "actuator_delay", "s", low=0,
           note="0, or at least one timestep; the environment compiles the buffer in"),
     Field("option", "gravity", "opt.gravity", "m/s^2", _XYZ),
@@ -80,12 +153,11 @@ FIELDS: tuple[Field, ...] = (
     Field("option", "density", "opt.density", "kg/m^3", low=0),
     Field("option", "viscosity", "opt.viscosity", "Pa s", low=0),
     Field("option", "impratio", "opt.impratio", "1", low=0, above_low=True),
-    Field("option", "o_margin", "opt.o_margin", "m", note="used with the override flag"),
-    Field("option", "o_solref", "opt.o_solref", "s, 1", (0, 1), note="used with the override flag"),
-    Field("option", "o_solimp", "opt.o_solimp", "1, 1, m, 1, 1", (0, 1, 2, 3, 4), low=0,
-          note="used with the override flag"),
-    Field("option", "o_friction", "opt.o_friction", "1, 1, m, m, m", (0, 1, 2, 3, 4), low=0,
-          note="used with the override flag"),
+    Field("option", "o_margin", "opt.o_margin", "m", note=_OVERRIDE),
+    Field("option", "o_solref", "opt.o_solref", _CONTACT, _PAIR, keeps_sign=True, note=_OVERRIDE),
+    Field("option", "o_solimp", "opt.o_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH,
+          note=_OVERRIDE),
+    Field("option", "o_friction", "opt.o_friction", "1, 1, m, m, m", _FIVE, low=0, note=_OVERRIDE),
     Field("observation", "noise", "observation.noise", "the observation's", low=0,
           note="standard deviation of Gaussian noise added at every step"),
 )  # fmt: skip

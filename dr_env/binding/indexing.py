@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding.fields import Field, find_field
+from dr_env.binding.needs import NEEDS
 from dr_env.distributions import Distribution
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Spec
@@ -18,7 +19,11 @@ Index = NDArray[np.intp]
 _OBJECTS = {
     "body": (mujoco.mjtObj.mjOBJ_BODY, "nbody"),
     "geom": (mujoco.mjtObj.mjOBJ_GEOM, "ngeom"),
+    "site": (mujoco.mjtObj.mjOBJ_SITE, "nsite"),
     "joint": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
+    "pair": (mujoco.mjtObj.mjOBJ_PAIR, "npair"),
+    "equality": (mujoco.mjtObj.mjOBJ_EQUALITY, "neq"),
+    "tendon": (mujoco.mjtObj.mjOBJ_TENDON, "ntendon"),
     "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
 }
 _DOFS = {
@@ -49,6 +54,7 @@ class BoundEntry:
     width: int  # values drawn: 1 where shared, else one for each match
     shared: bool
     flat: Index  # (r,) elements of the flattened array
+    component: Index  # (r,) which component of the field each element is
     value: Index  # (r,) which of the drawn values each element takes
     moves: tuple[Move, ...]
     matches: tuple[str, ...]  # names of the matched objects
@@ -95,7 +101,23 @@ def _rows(model: mujoco.MjModel, field: Field, matched: list[int]) -> tuple[list
             rows += range(start, start + count)
             owners += [owner] * count
         return rows, owners
+    if field.axis == "qpos":
+        return [int(model.jnt_qposadr[joint]) for joint in matched], list(range(len(matched)))
     return matched, list(range(len(matched)))
+
+
+def _lacking(model: mujoco.MjModel, field: Field, matched: Index, names: list[str]) -> str:
+    """Why one of the matched objects cannot have this field varied, or nothing."""
+    if field.axis == "qpos":
+        kind = model.jnt_type[matched]
+        met = (kind == int(mujoco.mjtJoint.mjJNT_SLIDE)) | (kind == int(mujoco.mjtJoint.mjJNT_HINGE))
+        reason = "has more than one position; only slides and hinges have a single one"
+    elif field.needs:
+        need = NEEDS[field.needs]
+        met, reason = need.met(model, matched), need.lacking
+    else:
+        return ""
+    return "" if met.all() else f"{field.kind} '{names[matched[np.flatnonzero(~met)[0]]]}' {reason}"
 
 
 def _frozen(values: list[int]) -> Index:
@@ -126,6 +148,9 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
             matched = entry.select.match(names)
         except DREnvError as error:
             raise DREnvError(f"{spec.where(name, 'select')}: {error}") from None
+    lacking = _lacking(model, field, np.array(matched), names)
+    if lacking:
+        raise DREnvError(f"{spec.where(name, 'select')}: {lacking}")
     rows, owners = _rows(model, field, matched)
     width = _row_width(model, field.array)
     columns = field.columns or (0,)
@@ -151,6 +176,7 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
         width=1 if shared else len(matched),
         shared=shared,
         flat=_frozen(flat),
+        component=_frozen([c for _ in rows for c in components]),
         value=_frozen([0] * len(flat) if shared else owner),
         moves=tuple(moves),
         matches=tuple(names[i] for i in matched),

@@ -197,6 +197,8 @@ class Plan:
         rows = ModelRows(model, self._workspace)
         for name, nominal in self.nominal.items():
             rows.write(name, _ONE, nominal[None])
+        if self.recompute:
+            rows.recompute(_ONE)  # flags, which no array holds
         for name, values in self._snapshot.items():
             getattr(model, name)[...] = values
 

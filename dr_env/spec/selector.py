@@ -9,8 +9,8 @@ from typing import Any
 
 from dr_env.errors import DREnvError, unknown_name
 
-KINDS = ("body", "geom", "joint", "actuator", "option", "observation")
-_PLURALS = {"body": "bodies"}
+KINDS = ("body", "geom", "site", "joint", "pair", "equality", "tendon", "actuator", "option", "observation")
+_PLURALS = {"body": "bodies", "equality": "equalities"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""What an object must be before some of its fields can vary, and how to make it so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.intp]
+
+_SHAPED = [
+    int(getattr(mujoco.mjtGeom, f"mjGEOM_{shape}")) for shape in ("SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX")
+]
+_COUPLINGS = [int(mujoco.mjtEq.mjEQ_JOINT), int(mujoco.mjtEq.mjEQ_TENDON)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """A condition on objects.
+
+    Args:
+        met: (model, ids) to which of them meet it.
+        lacking: what is said of one that does not.
+    """
+
+    met: Callable[[Any, Ids], NDArray[np.bool_]]
+    lacking: str
+
+
+NEEDS: dict[str, Need] = {
+    "full body": Need(
+        lambda m, ids: m.body_simple[ids] == 0,
+        "is one that MuJoCo treats as simple; compile it with dr_env.compile_model(mjspec, spec), "
+        'or write simple="false" in the MJCF',
+    ),
+    "moving body": Need(
+        lambda m, ids: m.body_weldid[ids] != 0,
+        "is static, and MuJoCo fixes the collision bounds of static bodies when it compiles; move it in the MJCF",
+    ),
+    "shaped geom": Need(
+        lambda m, ids: np.isin(m.geom_type[ids], _SHAPED),
+        "has no size that can vary; a sphere, capsule, ellipsoid, cylinder or box has",
+    ),
+    "limited joint": Need(lambda m, ids: m.jnt_limited[ids] != 0, "has no limits; give it a range in the MJCF"),
+    "limited tendon": Need(lambda m, ids: m.tendon_limited[ids] != 0, "has no limits; give it a range in the MJCF"),
+    "limited control": Need(
+        lambda m, ids: m.actuator_ctrllimited[ids] != 0, "has no control limits; give it a ctrlrange in the MJCF"
+    ),
+    "limited force": Need(
+        lambda m, ids: m.actuator_forcelimited[ids] != 0, "has no force limits; give it a forcerange in the MJCF"
+    ),
+    "position servo": Need(
+        lambda m, ids: (m.actuator_gainprm[ids, 0] != 0) & (m.actuator_biasprm[ids, 1] == -m.actuator_gainprm[ids, 0]),
+        "is no position servo; vary its gain",
+    ),
+    "damped servo": Need(lambda m, ids: m.actuator_biasprm[ids, 2] != 0, "has no velocity feedback to vary"),
+    "joint or tendon equality": Need(
+        lambda m, ids: np.isin(m.eq_type[ids], _COUPLINGS), "couples neither joints nor tendons"
+    ),
+}
