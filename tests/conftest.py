@@ -67,7 +67,7 @@ FULL_MODEL = """
       <joint name="slide" type="slide" axis="1 0 0" damping="1" stiffness="3" armature=".1" frictionloss=".2"/>
       <geom name="cart" type="box" size=".1 .1 .1" mass="1"/>
     </body>
-    <body name="ball" pos="2 0 .1">
+    <body name="ball" pos="2 0 .14">
       <freejoint name="ball"/>
       <geom name="ball" type="sphere" size=".1" mass="1" contype="0" conaffinity="0"/>
     </body>
