@@ -80,7 +80,7 @@ def _refusal(spec: Spec, entry: BoundEntry, base: float, reached: float, element
     return (
         f"{spec.where(entry.name, 'distribution')}: {_element(entry, element)} can reach {reached:.4g} "
         f"{entry.field.unit} (nominal {base:.4g}, {entry.operation} {low:.4g} .. {high:.4g}), "
-        f"expected {_expected(entry.field, int(entry.component[element]), base)}{mend}"
+        f"expected {expected(entry.field, int(entry.component[element]), base)}{mend}"
     )
 
 
@@ -94,7 +94,7 @@ def check_columns(entries: Sequence[BoundEntry], nominal: Arrays, arrays: Arrays
             row, element = (int(i) for i in np.argwhere(wrong)[0])
             raise DREnvError(
                 f"draw.{entry.name}: gives {_element(entry, element)} = {values[row, element]:.4g} "
-                f"{entry.field.unit}, expected {_expected(entry.field, int(entry.component[element]), base[element])}"
+                f"{entry.field.unit}, expected {expected(entry.field, int(entry.component[element]), base[element])}"
             )
         if entry.field.ordered and _crossed(arrays[entry.field.array], entry.flat).any():
             raise DREnvError(f"draw.{entry.name}: gives {_some(entry.matches)} a lower limit above the upper one")
@@ -235,7 +235,8 @@ def _shares(entry: BoundEntry, entries: Sequence[BoundEntry]) -> bool:
     return any(mine & _elements(other) for other in entries if other is not entry)
 
 
-def _expected(field: Field, component: int, base: float) -> str:
+def expected(field: Field, component: int, base: float) -> str:
+    """The legal values of a component, in words."""
     if field.allowed:
         return f"one of {', '.join(map(str, field.allowed))}"
     low, high = (float(end) for end in field.bounds(component))

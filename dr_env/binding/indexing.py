@@ -106,7 +106,7 @@ def _rows(model: mujoco.MjModel, field: Field, matched: list[int]) -> tuple[list
     return matched, list(range(len(matched)))
 
 
-def _lacking(model: mujoco.MjModel, field: Field, matched: Index, names: list[str]) -> str:
+def lacking(model: mujoco.MjModel, field: Field, matched: Index, names: list[str]) -> str:
     """Why one of the matched objects cannot have this field varied, or nothing."""
     if field.axis == "qpos":
         kind = model.jnt_type[matched]
@@ -148,9 +148,9 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
             matched = entry.select.match(names)
         except DREnvError as error:
             raise DREnvError(f"{spec.where(name, 'select')}: {error}") from None
-    lacking = _lacking(model, field, np.array(matched), names)
-    if lacking:
-        raise DREnvError(f"{spec.where(name, 'select')}: {lacking}")
+    unmet = lacking(model, field, np.array(matched), names)
+    if unmet:
+        raise DREnvError(f"{spec.where(name, 'select')}: {unmet}")
     rows, owners = _rows(model, field, matched)
     width = _row_width(model, field.array)
     columns = field.columns or (0,)

@@ -11,6 +11,7 @@ import tyro
 from dr_env.cli.bench import bench
 from dr_env.cli.doctor import doctor
 from dr_env.cli.evaluate import evaluate
+from dr_env.cli.inspect import inspect
 from dr_env.cli.spec import check, schema
 from dr_env.cli.train import train
 from dr_env.errors import DREnvError
@@ -22,6 +23,7 @@ _spec.command(schema)
 app = tyro.extras.SubcommandApp()
 app.command(train)
 app.command(evaluate)
+app.command(inspect)
 app.command(_spec, name="spec")
 app.command(doctor)
 app.command(bench)

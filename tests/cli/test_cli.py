@@ -93,9 +93,9 @@ def test_spec_check_and_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path = tmp_path / "spec.yaml"
     text = "format: dr_env/1\nentries:\n  m:\n    select: {body: torso}\n    field: mass\n    operation: scale\n"
     path.write_text(text + "    distribution: {type: uniform, low: 0.5, high: 2}\n")
-    main(["spec", "check", str(path), "--task", "hopper"])
+    main(["spec", "check", str(path), "--model", "hopper"])
     assert "1 entries, fits hopper" in capsys.readouterr().out
-    error = _fails(capsys, "spec", "check", str(path), "--task", "inverted_pendulum")
+    error = _fails(capsys, "spec", "check", str(path), "--model", "inverted_pendulum")
     assert "spec.yaml:4 entries.m.select: no body matches 'torso'" in error
     assert "bodies: cart, pole, world" in error
     model = tmp_path / "model.xml"
@@ -107,6 +107,18 @@ def test_spec_check_and_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["title"] == "dr_env randomization"
     main(["spec", "schema", "--out", str(tmp_path / "schema.json")])
     assert json.loads((tmp_path / "schema.json").read_text())["properties"]["entries"]
+
+
+def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "start.yaml"
+    main(["inspect", "hopper", "--write-spec", str(out)])
+    printed = capsys.readouterr().out
+    assert "friction[0..2]" in printed
+    assert "thigh_joint" in printed
+    main(["spec", "check", str(out), "--model", "hopper"])
+    assert "exists; choose another file or --overwrite" in _fails(capsys, "inspect", "hopper", "--write-spec", str(out))
+    assert "cannot read it" in _fails(capsys, "inspect", "nowhere.xml")
+    assert "did you mean 'hopper'" in _fails(capsys, "inspect", "hoper")
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:

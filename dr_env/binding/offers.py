@@ -1,0 +1,111 @@
+"""What a model offers to randomization: its fields, their values, units and limits, and ranges to start from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding.checks import expected
+from dr_env.binding.fields import FIELDS, Field
+from dr_env.binding.indexing import lacking, nominal_array, object_names, resolve
+from dr_env.spec import Entry, Spec, dump_yaml
+
+# where a builder starts who knows a robot from its CAD files: (operation, type, low, high, per element)
+_START: dict[tuple[str, str], tuple[str, str, float, float, bool]] = {
+    ("body", "mass"): ("scale", "uniform", 0.8, 1.2, True),
+    ("geom", "friction[0]"): ("scale", "log_uniform", 0.5, 2.0, False),
+    ("joint", "damping"): ("scale", "log_uniform", 0.5, 2.0, True),
+    ("joint", "armature"): ("scale", "log_uniform", 0.5, 2.0, False),
+    ("joint", "frictionloss"): ("scale", "log_uniform", 0.5, 2.0, True),
+    ("joint", "stiffness"): ("scale", "uniform", 0.8, 1.2, False),
+    ("tendon", "stiffness"): ("scale", "uniform", 0.8, 1.2, False),
+    ("tendon", "damping"): ("scale", "log_uniform", 0.5, 2.0, False),
+    ("actuator", "gain"): ("scale", "uniform", 0.8, 1.2, True),
+    ("actuator", "delay"): ("set", "uniform", 0.0, 0.02, False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """One field of a model's objects.
+
+    Args:
+        field: the field table's row.
+        names: the objects that have it.
+        nominal: their values, (objects * components,).
+    """
+
+    field: Field
+    names: tuple[str, ...]
+    nominal: NDArray[np.float64]
+
+    @property
+    def legal(self) -> str:
+        """The values that physics allows."""
+        parts = [expected(self.field, c, float(self.nominal[c])) for c in range(self.field.components)]
+        return "; ".join(dict.fromkeys(parts)).replace("a finite number", "any")
+
+    @property
+    def values(self) -> str:
+        """The nominal values of each component, as a range where the objects differ."""
+        rows = self.nominal.reshape(-1, self.field.components)
+        ends = zip(rows.min(0).tolist(), rows.max(0).tolist(), strict=True)
+        return ", ".join(f"{low:.4g}" if low == high else f"{low:.4g} .. {high:.4g}" for low, high in ends)
+
+
+def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Offer]:
+    """The fields that can vary in a model, in the field table's order."""
+    found = []
+    for field in FIELDS:
+        names = ["option"] if field.kind == "option" else object_names(model, field.kind, observations)
+        chosen = [
+            name
+            for i, name in enumerate(names)
+            if not (field.kind == "body" and name == "world") and not lacking(model, field, np.array([i]), names)
+        ]
+        if not chosen:
+            continue
+        form = "option" if field.kind == "option" else {field.kind: [_literal(name) for name in chosen]}
+        nothing = {"operation": "add", "distribution": {"type": "constant", "value": 0}}
+        entry = Entry.model_validate({"select": form, "field": field.name, **nothing})
+        bound = resolve(Spec(), field.name, entry, model, observations)
+        values = nominal_array(model, field.array, len(observations))[bound.flat]
+        found.append(Offer(field, tuple(chosen), values))
+    return found
+
+
+def propose(model: mujoco.MjModel) -> str:
+    """A Spec to start from, as YAML with nominal values and limits in comments."""
+    by_name = {(offer.field.kind, offer.field.name): offer for offer in offers(model)}
+    text = ["# ranges to start from: narrow what you have measured, widen what you have not"]
+    text += ["format: dr_env/1", "entries:"]
+    for (kind, name), (operation, distribution, low, high, each) in _START.items():
+        offer = by_name.get((kind, name.partition("[")[0]))
+        if offer is None:
+            continue
+        rows = offer.nominal.reshape(len(offer.names), -1)
+        scalable = rows[:, 0] != 0 if operation == "scale" else np.ones(len(rows), bool)
+        chosen = [n for n, taken in zip(offer.names, scalable, strict=True) if taken]
+        if not chosen:
+            continue
+        entry: dict[str, Any] = {
+            "select": {kind: "*" if len(chosen) == len(offer.names) else [_literal(n) for n in chosen]},
+            "field": name,
+            "operation": operation,
+            "distribution": {"type": distribution, "low": low, "high": high},
+        }
+        if each and len(chosen) > 1:
+            entry["per"] = "element"
+        text.append(f"  # nominal {offer.values} {offer.field.unit}; {offer.field.note or offer.legal}")
+        body = dump_yaml({f"{kind}_{name.partition('[')[0]}": entry})
+        text += [f"  {line}" for line in body.splitlines()]
+    return "\n".join(text) + "\n"
+
+
+def _literal(name: str) -> str:
+    """A pattern that matches this name alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
