@@ -9,15 +9,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-from dr_env import DREnvError, as_spec, make_task
+from dr_env import as_spec, make_task
+from dr_env.envs.benchmark import reference_of
 from policies.config import PPOConfig
 from policies.ppo import build_ppo, ppo_arguments
 
-_RIVALS = {
-    "half_cheetah": "HalfCheetah-v5",
-    "hopper": "Hopper-v5",
-    "inverted_pendulum": "InvertedPendulum-v5",
-}
 _RIVAL_ENVS = 8
 _ROUNDS = 2
 
@@ -29,13 +25,13 @@ def train(task: str) -> dict[str, Any]:
     DummyVecEnv(8) of Gymnasium's environment, rollouts equally long. `subproc`: SB3's defaults on
     SubprocVecEnv(8); one rollout and update, which takes most of the time.
     """
-    if task not in _RIVALS:
-        raise DREnvError(f"task: got {task!r}, expected one that Gymnasium has: {', '.join(_RIVALS)}")
+    made = make_task(task)
+    reference = reference_of(made)
     config = PPOConfig.for_task(task)
     rollout = config.n_steps * config.num_envs
-    ours, _ = build_ppo(task, as_spec("default", make_task(task)), config, seed=0)
+    ours, _ = build_ppo(task, as_spec("default", made), config, seed=0)
     same = config.model_copy(update={"n_steps": rollout // _RIVAL_ENVS, "num_envs": _RIVAL_ENVS})
-    dummy_env = VecNormalize(make_vec_env(_RIVALS[task], _RIVAL_ENVS, vec_env_cls=DummyVecEnv), gamma=config.gamma)
+    dummy_env = VecNormalize(make_vec_env(reference, _RIVAL_ENVS, vec_env_cls=DummyVecEnv), gamma=config.gamma)
     dummy = PPO(env=dummy_env, **ppo_arguments(same, seed=0))
     best = {"ours": 0.0, "dummy": 0.0}
     for model in (ours, dummy):
@@ -43,7 +39,7 @@ def train(task: str) -> dict[str, Any]:
     for _ in range(_ROUNDS):
         best["ours"] = max(best["ours"], _rate(ours, 12 * rollout))
         best["dummy"] = max(best["dummy"], _rate(dummy, 6 * rollout))
-    subproc = PPO("MlpPolicy", make_vec_env(_RIVALS[task], _RIVAL_ENVS, vec_env_cls=SubprocVecEnv), device="cpu")
+    subproc = PPO("MlpPolicy", make_vec_env(reference, _RIVAL_ENVS, vec_env_cls=SubprocVecEnv), device="cpu")
     subproc_fps = _rate(subproc, subproc.n_steps * _RIVAL_ENVS)
     for model in (ours, dummy, subproc):
         model.get_env().close()  # type: ignore[union-attr]

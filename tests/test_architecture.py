@@ -26,7 +26,15 @@ MAY_IMPORT = {
 # Spec.bind is the one door from pure data to the simulator; it imports inside the method
 DOORS = {("dr_env/spec/randomization.py", "dr_env.binding")}
 # outside dr_env, only its public API and the helpers named here
-PUBLIC = {"dr_env", "dr_env.rng", "dr_env.files", "dr_env.spec", "dr_env.spec.explain", "dr_env.cli.train"}
+PUBLIC = {
+    "dr_env",
+    "dr_env.rng",
+    "dr_env.files",
+    "dr_env.spec",
+    "dr_env.spec.explain",
+    "dr_env.cli.train",
+    "dr_env.envs.benchmark",
+}
 FILES = sorted(path for top in ("dr_env", "tasks", "policies", "scripts") for path in (ROOT / top).rglob("*.py"))
 
 

@@ -19,11 +19,6 @@ from dr_env.errors import DREnvError
 _ENVS = 128
 _RIVAL_ENVS = 16
 _ROUNDS = 3
-_RIVALS = {
-    "half_cheetah": "HalfCheetah-v5",
-    "hopper": "Hopper-v5",
-    "inverted_pendulum": "InvertedPendulum-v5",
-}
 
 
 def vector(task_name: str) -> dict[str, Any]:
@@ -32,16 +27,15 @@ def vector(task_name: str) -> dict[str, Any]:
     Ours: 128 environments under the task's own Spec, whole episodes, redrawn at their end. The
     engine: `Batch.step` alone on the nominal model with the same actions from the same states.
     """
-    if task_name not in _RIVALS:
-        raise DREnvError(f"task: got {task_name!r}, expected one that Gymnasium has: {', '.join(_RIVALS)}")
     task = make_task(task_name)
+    reference = reference_of(task)
     env = VectorEnv(task, _ENVS, as_spec("default", task))
     steps = 200 if task_name != "half_cheetah" else 1000
     env.action_space.seed(0)
     actions = [env.action_space.sample() for _ in range(64)]
     engine = batch.Batch(VectorEnv(task, 1).model, _ENVS)
     rivals = {
-        mode: gym.make_vec(_RIVALS[task_name], _RIVAL_ENVS, mode, {"context": "spawn"} if mode == "async" else {})
+        mode: gym.make_vec(reference, _RIVAL_ENVS, mode, {"context": "spawn"} if mode == "async" else {})
         for mode in ("sync", "async")
     }
     contenders: dict[str, Callable[[], float]] = {
@@ -69,6 +63,13 @@ def vector(task_name: str) -> dict[str, Any]:
         "ratio_gym": best["env"] / max(best["sync"], best["async"]),
         "redraw_us": 1e6 * float(np.median(redraws)) / _ENVS,
     }
+
+
+def reference_of(task: Task) -> str:
+    """The Gymnasium environment to compare with. Raises DREnvError where there is none."""
+    if task.reference is None:
+        raise DREnvError(f"task: '{task.name}' has no counterpart in Gymnasium to compare with")
+    return task.reference
 
 
 def _timed(action: Callable[[], object]) -> float:

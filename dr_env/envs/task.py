@@ -35,6 +35,8 @@ class Task(ABC):
     """The MjData fields that the functions below read."""
     stage: ClassVar[int] = int(mujoco.mjtStage.mjSTAGE_NONE)
     """Stages to compute after a step; `mjSTAGE_VEL` where derived fields must be current."""
+    reference: ClassVar[str | None] = None
+    """The Gymnasium environment that the task equals under an empty Spec, if there is one."""
     camera: ClassVar[str | None] = None
     """The model's camera that videos are taken with, or None for a free one."""
 

@@ -27,6 +27,7 @@ class HalfCheetah(Task):
     reset_noise_scale: float = 0.1
 
     name = "half_cheetah"
+    reference = "HalfCheetah-v5"
     frame_skip = 5
     camera = "track"
 

@@ -1,7 +1,4 @@
-"""Hopper: a planar one-legged robot hops forward without falling.
-
-Physics, observations, rewards and termination are those of Gymnasium's Hopper-v5.
-"""
+"""Hopper: a planar one-legged robot hops forward without falling."""
 
 from __future__ import annotations
 
@@ -11,65 +8,27 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env import Fields, Task, state_names
+from dr_env import Fields
 from tasks.gymnasium_models import read_model
+from tasks.legged import PlanarLegged
 
-Array = NDArray[np.float64]
-
-_INITIAL_HEIGHT = 1.25  # qpos of rootz at rest, m
 _STATE_LIMIT = 100.0
-_HEALTHY_HEIGHT = 0.7  # m
-_HEALTHY_ANGLE = 0.2  # rad
+_LOWEST = 0.7  # m
+_STEEPEST = 0.2  # rad
 
 
 @dataclasses.dataclass(frozen=True)
-class Hopper(Task):
-    """Hop forward and stay upright; reward is speed and staying healthy less the cost of control."""
-
-    forward_reward_weight: float = 1.0
-    ctrl_cost_weight: float = 1e-3
-    healthy_reward: float = 1.0
-    reset_noise_scale: float = 5e-3
+class Hopper(PlanarLegged):
+    """Gymnasium's Hopper-v5: hop forward and stay upright."""
 
     name = "hopper"
-    frame_skip = 4
-    camera = "track"
+    reference = "Hopper-v5"
 
     def mjspec(self) -> mujoco.MjSpec:
         return read_model("hopper.xml")
 
-    def observation_names(self, model: mujoco.MjModel) -> tuple[str, ...]:
-        qpos, qvel = state_names(model)
-        return (*qpos[1:], *qvel)
-
-    def observe(self, data: Fields) -> Array:
-        return np.concatenate((data["qpos"][:, 1:], np.clip(data["qvel"], -10, 10)), axis=1)
-
-    def _healthy(self, data: Fields) -> NDArray[np.bool_]:
+    def healthy(self, data: Fields) -> NDArray[np.bool_]:
         qpos, qvel = data["qpos"], data["qvel"]
         bounded = (np.abs(qpos[:, 2:]) < _STATE_LIMIT).all(axis=1) & (np.abs(qvel) < _STATE_LIMIT).all(axis=1)
-        upright = (qpos[:, 1] > _HEALTHY_HEIGHT) & (np.abs(qpos[:, 2]) < _HEALTHY_ANGLE)
+        upright = (qpos[:, 1] > _LOWEST) & (np.abs(qpos[:, 2]) < _STEEPEST)
         return np.asarray(bounded & upright)
-
-    def reward(self, before: Fields, action: NDArray[np.float32], after: Fields) -> tuple[Array, dict[str, Array]]:
-        x = after["qpos"][:, 0].copy()
-        velocity = (x - before["qpos"][:, 0]) / self.dt
-        forward = self.forward_reward_weight * velocity
-        survive = self.healthy_reward * self._healthy(after)
-        cost = self.ctrl_cost_weight * np.square(action).sum(axis=1)
-        terms = {
-            "x_position": x,
-            "z_distance_from_origin": after["qpos"][:, 1] - _INITIAL_HEIGHT,
-            "x_velocity": velocity,
-            "reward_forward": forward,
-            "reward_ctrl": -cost,
-            "reward_survive": survive,
-        }
-        return forward + survive - cost, terms
-
-    def terminated(self, data: Fields) -> NDArray[np.bool_]:
-        return ~self._healthy(data)
-
-    def reset_state(self, model: mujoco.MjModel, uniform: Array) -> tuple[Array, Array]:
-        noise = self.reset_noise_scale * (2 * uniform - 1)
-        return model.qpos0 + noise[:, : model.nq], noise[:, model.nq :]

@@ -26,6 +26,7 @@ class InvertedPendulum(Task):
     reset_noise_scale: float = 0.01
 
     name = "inverted_pendulum"
+    reference = "InvertedPendulum-v5"
     frame_skip = 2
 
     def mjspec(self) -> mujoco.MjSpec:

@@ -142,7 +142,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "nowhere"], "nowhere: not a run"),
         (["spec", "check", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["bench", "vectr"], "no benchmark 'vectr'; did you mean 'vector'?"),
-        (["bench", "vector", "--task", "swimmer"], "task: got 'swimmer', expected one that Gymnasium has"),
+        (["bench", "vector", "--task", "walker"], "no task 'walker'; did you mean 'walker2d'?"),
     ],
 )
 def test_bad_arguments_are_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from dr_env import DomainRandomization, DREnvError, Spec, VectorEnv, make_env, make_task
+from dr_env import DomainRandomization, DREnvError, Spec, VectorEnv, make_env, make_task, task_names
 from tests.conftest import RICH_MODEL, entry, model_bytes, shipped_spec, spec_of
 
-IDS = {"half_cheetah": "HalfCheetah-v5", "hopper": "Hopper-v5", "inverted_pendulum": "InvertedPendulum-v5"}
+IDS = {name: reference for name in task_names() if (reference := make_task(name).reference)}
 
 
 @pytest.mark.parametrize("task", IDS)

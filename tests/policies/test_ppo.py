@@ -114,18 +114,18 @@ def _start(run: Path, steps: int) -> subprocess.Popen[str]:
 
 
 def _wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
-    for _ in range(1200):
+    for _ in range(3600):
         if (run / "config.json").exists() and Run(run).checkpoints():
             return
         assert process.poll() is None
         time.sleep(0.05)
-    raise AssertionError("no checkpoint within a minute")
+    raise AssertionError("no checkpoint within three minutes")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     run = tmp_path / "run"
-    process = _start(run, 60_000)
+    process = _start(run, 30_000)
     _wait_for_checkpoint(run, process)
     os.kill(process.pid, number)
     _, stderr = process.communicate(timeout=60)
@@ -133,7 +133,7 @@ def test_an_interrupted_run_keeps_its_checkpoint_and_goes_on(tmp_path: Path, num
         assert process.returncode == 130
         assert f"--resume {run}" in stderr
     kept = PPOTrainer().load(run).steps
-    assert 0 < kept < 60_000
+    assert 0 < kept < 30_000
     PPOTrainer().resume(run, kept + 512, quiet=True)
     assert PPOTrainer().load(run).steps >= kept + 512
     assert not list((run / "checkpoints").glob(".*")) or number is signal.SIGKILL
