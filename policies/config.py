@@ -39,7 +39,9 @@ class PPOConfig(BaseModel):
     ortho_init: bool = True
     normalize_observations: bool = True
     normalize_rewards: bool = True
-    torch_threads: int = Field(default=0, ge=0, description="0: all of the machine's")
+    torch_threads: PositiveInt = Field(
+        default=1, description="small networks are fastest with one, beside the threads that step environments"
+    )
 
     @classmethod
     def for_task(cls, task: str, path: Path | None = None, settings: Mapping[str, Any] | None = None) -> PPOConfig:

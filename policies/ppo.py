@@ -117,7 +117,7 @@ class PPOTrainer:
 
 def build_ppo(task: str, spec: Spec, config: PPOConfig, seed: int, threads: int = 0) -> tuple[PPO, SB3VecEnv]:
     """SB3's PPO on a fresh batch of environments, ready to learn."""
-    torch.set_num_threads(config.torch_threads or max(1, torch.get_num_threads()))
+    torch.set_num_threads(config.torch_threads)
     env = SB3VecEnv(VectorEnv(make_task(task), config.num_envs, spec, threads=threads))
     norm = VecNormalize(
         env,
@@ -160,6 +160,7 @@ def _policy_arguments(config: PPOConfig) -> dict[str, Any]:
         "activation_fn": _ACTIVATIONS[config.activation],
         "log_std_init": config.log_std_init,
         "ortho_init": config.ortho_init,
+        "optimizer_kwargs": {"fused": True, "eps": 1e-5},  # SB3's Adam in one kernel instead of a hundred
     }
 
 
@@ -243,8 +244,9 @@ class _Progress(BaseCallback):
         seconds = time.perf_counter() - self._began
         rate = (self.num_timesteps - self._done) / seconds
         row = {"steps": self.num_timesteps, "seconds": round(seconds, 3), "frames_per_s": round(rate, 1)}
+        row["reward_mean"] = self._env.pop_reward_mean()
         episodes = self.model.ep_info_buffer
-        shown = "-"
+        shown = f"{row['reward_mean']:.2f} a step"  # until the first episodes end
         if episodes:
             row["return_mean"] = float(np.mean([episode["r"] for episode in episodes]))
             row["length_mean"] = float(np.mean([episode["l"] for episode in episodes]))

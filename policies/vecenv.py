@@ -34,6 +34,8 @@ class SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, space, env.single_action_space)
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
+        self._earned = 0.0
+        self._steps = 0
         self._start = time.perf_counter()
         self._actions: NDArray[np.float32] = np.zeros(env.action_space.shape or (), np.float32)
 
@@ -54,6 +56,8 @@ class SB3VecEnv(VecEnv):
         """Steps every environment once."""
         observations, rewards, terminated, truncated, info = self.env.step(self._actions)
         self._returns += rewards
+        self._earned += float(rewards.sum())
+        self._steps += len(rewards)
         self._lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = terminated | truncated
@@ -71,6 +75,12 @@ class SB3VecEnv(VecEnv):
             self._returns[done] = 0
             self._lengths[done] = 0
         return observations.astype(np.float32), rewards.astype(np.float32), done, infos
+
+    def pop_reward_mean(self) -> float:
+        """The mean reward of a step since the last call."""
+        mean = self._earned / max(1, self._steps)
+        self._earned, self._steps = 0.0, 0
+        return mean
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Takes one seed; each environment's streams are keyed by it and its number."""

@@ -42,19 +42,23 @@ def _png(figure: Figure) -> str:
 
 
 def learning_curves(comparison: Comparison) -> str | None:
-    """Mean return of the last 100 training episodes against steps; None where no run has a curve."""
+    """What training earned against steps; None where no run has a curve.
+
+    The mean return of the last 100 episodes; where episodes end too seldom to make a curve of that, the
+    mean reward of a step.
+    """
+    curves = [curve for arm in comparison.arms for curve in arm.curves]
+    ends = min((len({row["return_mean"] for row in curve if "return_mean" in row}) for curve in curves), default=0)
+    key, label = ("return_mean", "return in training") if ends > 50 else ("reward_mean", "reward of a step in training")
+    if not any(key in row for curve in curves for row in curve):
+        return None
     figure, (axis,) = _figure(5.2, 3.2)
-    drawn = False
     for colour, arm in zip(COLOURS, comparison.arms, strict=False):
         for i, curve in enumerate(arm.curves):
-            rows = [row for row in curve if "return_mean" in row]
-            if rows:
-                drawn = True
-                x, y = [row["steps"] for row in rows], [row["return_mean"] for row in rows]
-                axis.plot(x, y, color=colour, alpha=0.9, label=arm.name if i == 0 else None)
-    if not drawn:
-        return None
-    axis.set(xlabel="environment steps", ylabel="return in training")
+            rows = [row for row in curve if key in row]
+            x, y = [row["steps"] for row in rows], [row[key] for row in rows]
+            axis.plot(x, y, color=colour, alpha=0.9, lw=1.2, label=arm.name if i == 0 else None)
+    axis.set(xlabel="environment steps", ylabel=label)
     axis.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1e6:g} M" if steps >= 1e6 else f"{steps / 1e3:g} k")
     axis.locator_params(axis="x", nbins=6)
     axis.legend(frameon=False)
