@@ -25,8 +25,8 @@ gl:
 
 demo: setup
 	@rm -rf $(DEMO)
-	$(BIN)/dr-env train hopper --randomization none --out $(DEMO)/plain
-	$(BIN)/dr-env train hopper --randomization default --out $(DEMO)/randomized
+	$(BIN)/dr-env train half_cheetah --randomization none --out $(DEMO)/plain
+	$(BIN)/dr-env train half_cheetah --randomization default --out $(DEMO)/randomized
 	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report
 
 test: setup

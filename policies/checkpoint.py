@@ -105,6 +105,11 @@ class Run:
         found = (self.folder / "checkpoints").glob("[0-9]*")
         return sorted(path for path in found if (path / "state.json").exists())
 
+    def clear_drafts(self) -> None:
+        """Removes half-written checkpoints that a kill -9 left behind."""
+        for draft in (self.folder / "checkpoints").glob(".*"):
+            shutil.rmtree(draft)
+
     def latest(self) -> Path:
         """The last whole checkpoint. Raises DREnvError when there is none."""
         _ = self.config

@@ -75,6 +75,7 @@ class PPOTrainer:
         assert norm is not None
         load_normalizer(checkpoint, norm)
         folder.rewind(done)
+        folder.clear_drafts()
         self._learn(folder, model, env, config, done, quiet)
         return run
 

@@ -24,8 +24,8 @@ class Field:
     Args:
         kind: the selector kind.
         name: its name in a Spec.
-        array: the MjModel array that holds it ("opt.*" for options; "observation.*" is held by the
-            environment, which passes it to the same writer).
+        array: the MjModel array that holds it ("opt.*" for options; "observation.*" and "action.*" are
+            held by the environment, which passes them to the same writer).
         unit: SI unit of one component.
         columns: the columns of the array's rows that are its components; empty where the array has
             one number a row.
@@ -88,6 +88,7 @@ _CONTACT = "s, 1"
 _IMPEDANCE = "1, 1, m, 1, 1"
 _IMPEDANCE_LOW, _IMPEDANCE_HIGH = (0, 0, 0, 0, 1), (1, 1, _INF, 1, _INF)
 _SOLREF = "time constant and damping ratio if positive, -stiffness and -damping if negative; the sign stays"
+_ITS = "the observation's"
 _OVERRIDE = "used with the override flag"
 
 FIELDS: tuple[Field, ...] = (
@@ -158,8 +159,17 @@ FIELDS: tuple[Field, ...] = (
     Field("option", "o_solimp", "opt.o_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH,
           note=_OVERRIDE),
     Field("option", "o_friction", "opt.o_friction", "1, 1, m, m, m", _FIVE, low=0, note=_OVERRIDE),
-    Field("observation", "noise", "observation.noise", "the observation's", low=0,
-          note="standard deviation of Gaussian noise added at every step"),
+    Field("observation", "noise", "observation.noise", _ITS, low=0, note="standard deviation of Gaussian noise"),
+    Field("observation", "uniform_noise", "observation.uniform_noise", _ITS, low=0, note="half width of uniform noise"),
+    Field("observation", "bias", "observation.bias", _ITS, note="offset of a whole episode"),
+    Field("observation", "walk", "observation.walk", _ITS + " / sqrt(s)", low=0, note="growth of a random walk"),
+    Field("observation", "quantum", "observation.quantum", _ITS, low=0, note="readings are multiples of it"),
+    Field("observation", "delay", "observation.delay", "s", low=0, note="rounded up to whole control steps"),
+    Field("observation", "dropout", "observation.dropout", "1", low=0, high=1,
+          note="probability that the last reading is repeated"),
+    Field("action", "noise", "action.noise", "the action's", low=0, note="standard deviation of Gaussian noise"),
+    Field("action", "dropout", "action.dropout", "1", low=0, high=1,
+          note="probability that the last action is repeated"),
 )  # fmt: skip
 
 _TABLE = {(field.kind, field.name): field for field in FIELDS}

@@ -25,6 +25,7 @@ _OBJECTS = {
     "equality": (mujoco.mjtObj.mjOBJ_EQUALITY, "neq"),
     "tendon": (mujoco.mjtObj.mjOBJ_TENDON, "ntendon"),
     "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
+    "action": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),  # an action is named after its actuator
 }
 _DOFS = {
     mujoco.mjtJoint.mjJNT_FREE: 6,
@@ -76,15 +77,17 @@ def object_names(model: mujoco.MjModel, kind: str, observations: tuple[str, ...]
 
 def nominal_array(model: mujoco.MjModel, name: str, observations: int) -> NDArray[np.float64]:
     """A copy of a model array, flattened."""
-    if name == "observation.noise":
+    if name.startswith("observation."):
         return np.zeros(observations)
+    if name.startswith("action."):
+        return np.zeros(model.nu)
     if name.startswith("opt."):
         return np.atleast_1d(np.array(getattr(model.opt, name[4:]), np.float64)).reshape(-1)
     return np.array(getattr(model, name), np.float64).reshape(-1)
 
 
 def _row_width(model: mujoco.MjModel, array: str) -> int:
-    if array.startswith(("opt.", "observation.")):
+    if array.startswith(("opt.", "observation.", "action.")):
         return 1
     shape = getattr(model, array).shape
     return int(np.prod(shape[1:], dtype=int))

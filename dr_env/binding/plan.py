@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dr_env.binding import checks
 from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
-from dr_env.binding.rows import Ids, ModelRows, Rows
+from dr_env.binding.rows import HELD, Ids, ModelRows, Rows
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw
 from dr_env.rng import Stream
@@ -253,7 +253,7 @@ def _fresh(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 def _snapshot(model: mujoco.MjModel, written: Iterable[str], recompute: bool) -> Arrays:
     """Copies of what applying may change: the written arrays, and all others if constants follow."""
-    names = {name for name in written if not name.startswith(("opt.", "observation."))}
+    names = {name for name in written if not name.startswith(("opt.", *HELD))}
     if recompute:
         names |= {name for name in batch.MODEL_FIELDS if isinstance(getattr(model, name, None), np.ndarray)}
     return {name: getattr(model, name).copy() for name in names}

@@ -10,6 +10,9 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
+HELD = ("observation.", "action.")
+"""Beginnings of the names of arrays that an environment holds, not the model."""
+
 Ids = NDArray[np.intp]
 Array = NDArray[np.float64]
 
@@ -52,7 +55,7 @@ class ModelRows:
 
     def write(self, name: str, ids: Ids, values: Array) -> None:
         """Writes (1, size) flattened values of one array."""
-        if name.startswith("observation."):
+        if name.startswith(HELD):
             return
         holder, attribute = (self._model.opt, name[4:]) if name.startswith("opt.") else (self._model, name)
         live = getattr(holder, attribute)

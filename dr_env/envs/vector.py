@@ -19,7 +19,7 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
 from dr_env.rendering import ClassicRenderer
 from dr_env.rng import Stream
-from dr_env.sensors import ObservationNoise
+from dr_env.sensors import ActionChannel, ObservationSensor
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
@@ -90,8 +90,9 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._batch = batch.Batch(
             self.model, num_envs, min(threads, num_envs), persistent=task.stage != mujoco.mjtStage.mjSTAGE_NONE
         )
-        self._noise = ObservationNoise(num_envs, len(names))
-        self._rows = BatchRows(self._batch, {"observation.noise": self._noise.std})
+        self._sensor = ObservationSensor(num_envs, len(names), task.dt)
+        self._channel = ActionChannel(num_envs, self.model.nu)
+        self._rows = BatchRows(self._batch, {**self._sensor.arrays, **self._channel.arrays})
         self._reset_stream = Stream("reset", ("state",), (task.reset_width(self.model),))
         self._live = {field: self._batch.bind(field) for field in task.fields}
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
@@ -215,7 +216,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._qpos[ids] = drawn_qpos if qpos is None else qpos
         self._qvel[ids] = drawn_qvel if qvel is None else qvel
         self._batch.forward(ids)
-        self._noise.begin(ids, self._seeds, self._numbers, self._episodes)
+        for part in (self._sensor, self._channel):
+            part.begin(ids, self._seeds, self._numbers, self._episodes)
         self._episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
         self._ended[ids] = False
@@ -225,9 +227,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
     def _observe(self, ids: Ids) -> Array:
         whole = len(ids) == self.num_envs
         data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
-        observations = self.task.observe(data)
-        self._noise.add(observations, ids)
-        return observations
+        return self._sensor.read(self.task.observe(data), ids)
 
     # steps
 
@@ -247,7 +247,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         waiting = self._waiting()
         ids = self._all if waiting is None else np.flatnonzero(~waiting)
         before = {name: live.copy() for name, live in self._live.items()}
-        self._ctrl[:] = actions
+        self._ctrl[ids] = self._channel.send(actions if waiting is None else actions[ids], ids)
         failed = self._advance(None if waiting is None else ids)
         reward, terms = self.task.reward(before, actions, self._live)
         terminated = self.task.terminated(self._live) | failed

@@ -15,7 +15,7 @@ from dr_env.envs.registration import Randomization
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Draw
 from dr_env.rng import digest
-from dr_env.sensors import ObservationNoise
+from dr_env.sensors import ActionChannel, ObservationSensor
 from dr_env.spec import Spec
 
 Mode = Literal["train", "evaluate", "nominal"]
@@ -48,7 +48,8 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self._model = _model_of(env)
         self._names = _observation_names(env)
         self.plan = self.randomization.bind(self._model, self._names)
-        self._noise = ObservationNoise(1, len(self._names))
+        self._sensor = ObservationSensor(1, len(self._names), _dt(env, self._model))
+        self._channel = ActionChannel(1, self._model.nu)
         self.draw = Draw({}, self.plan.binding)
         """The Draw of this episode; empty in nominal mode."""
         self._seed: np.ndarray[Any, np.dtype[np.uint64]] = np.zeros(1, np.uint64)
@@ -80,38 +81,44 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             self._episode[:] = 0
             self._seeded = True
         self._randomize(given)
-        self._noise.begin(_ONE, self._seed, _ZERO, self._episode)
+        for part in (self._sensor, self._channel):
+            part.begin(_ONE, self._seed, _ZERO, self._episode)
         self._episode += np.uint64(1)
         observation, info = self.env.reset(seed=seed, options=options or None)
-        return self._noisy(observation), {**info, "dr": self.draw}
+        return self._read(observation), {**info, "dr": self.draw}
 
     def _randomize(self, given: Mapping[str, Any] | None) -> None:
         if given is not None:
             columns = self.plan.columns_from([given])
         elif self.mode == "nominal":
             self.plan.restore(self._model)
-            self._noise.std[:] = 0
+            for array in self._held.values():
+                array[:] = 0
             self.draw = Draw({}, self.plan.binding)
             return
         else:
             columns, _ = self.plan.sample_columns(self._seed, _ZERO, self._episode)
         self.draw = Draw({name: column[0] for name, column in columns.items()}, self.plan.binding)
         self.plan.apply(self._model, self.draw)
-        std = self.plan.realise(columns).get("observation.noise")
-        if std is not None:
-            self._noise.std[:] = std
+        for name, values in self.plan.realise(columns).items():
+            if name in self._held:
+                self._held[name][:] = values
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment; adds the Spec's observation noise."""
+        """Steps the environment, through the Spec's sensors and action channel."""
+        if any(array.any() for array in self._channel.arrays.values()):
+            action = self._channel.send(np.asarray(action, np.float64)[None], _ONE)[0].astype(np.float32)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._noisy(observation), reward, terminated, truncated, info
+        return self._read(observation), reward, terminated, truncated, info
 
-    def _noisy(self, observation: Any) -> Any:
-        if not self._noise.std.any():
+    def _read(self, observation: Any) -> Any:
+        if not any(array.any() for array in self._sensor.arrays.values()):
             return observation
-        rows = np.array(observation, np.float64)[None]
-        self._noise.add(rows, _ONE)
-        return rows[0].astype(observation.dtype)
+        return self._sensor.read(np.array(observation, np.float64)[None], _ONE)[0].astype(observation.dtype)
+
+    @property
+    def _held(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        return {**self._sensor.arrays, **self._channel.arrays}
 
     def close(self) -> None:
         """Gives the model its nominal values back and closes the environment."""
@@ -136,6 +143,12 @@ def _model_of(env: gym.Env[Any, Any]) -> mujoco.MjModel:
         if isinstance(found, mujoco.MjModel):
             return found
     raise DREnvError(f"env: {base} holds no MjModel in `model` or `physics.model`, so there is nothing to randomize")
+
+
+def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float:
+    """Seconds between two actions: the environment's own word, else one timestep."""
+    found = getattr(env.unwrapped, "dt", None)
+    return float(found) if isinstance(found, int | float) else float(model.opt.timestep)
 
 
 def _observation_names(env: gym.Env[Any, Any]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""What sensors do to what the simulator knows."""
+"""What sensors do to what the simulator knows, and channels to what the agent says."""
 
-from dr_env.sensors.proprioception import ObservationNoise
+from dr_env.sensors.actuation import ActionChannel
+from dr_env.sensors.proprioception import ObservationSensor
 
-__all__ = ["ObservationNoise"]
+__all__ = ["ActionChannel", "ObservationSensor"]

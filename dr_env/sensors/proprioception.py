@@ -2,59 +2,105 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.rng import generator
+from dr_env.sensors.blocks import Array, Ids, KeyedBlocks, Keys
 
-Array = NDArray[np.float64]
-
-_BLOCK = 64
+EFFECTS = ("noise", "uniform_noise", "bias", "walk", "quantum", "delay", "dropout")
 
 
-class ObservationNoise:
-    """Additive Gaussian noise whose values depend on seed, environment and episode alone.
+class ObservationSensor:
+    """Delays, offsets, noise, quantisation and dropouts, each off where its number is 0.
 
-    Each environment draws its standard normals in blocks of 64 steps from a generator of its own
-    episode, so they do not depend on how many environments run beside it.
+    A reading is the observation `delay` seconds ago, plus `bias`, plus a random walk that grows by
+    `walk` * sqrt(dt) a step, plus Gaussian noise of standard deviation `noise`, plus uniform noise within
+    +- `uniform_noise`, rounded to multiples of `quantum`; with probability `dropout` the last reading is
+    repeated instead. Delays are rounded up to whole control steps; before the first reading that old,
+    the episode's first observation stands in.
 
     Args:
         num_envs: how many environments.
         size: how many numbers an observation has.
+        dt: seconds between two observations.
     """
 
-    def __init__(self, num_envs: int, size: int) -> None:
-        self.std: Array = np.zeros((num_envs, size))
-        """Standard deviations, (num_envs, size); zero adds nothing."""
-        self._block: Array = np.zeros((0, 0, 0))
-        self._next = np.full(num_envs, _BLOCK)
-        self._generators: list[np.random.Generator | None] = [None] * num_envs
+    def __init__(self, num_envs: int, size: int, dt: float) -> None:
+        self.arrays: dict[str, Array] = {f"observation.{name}": np.zeros((num_envs, size)) for name in EFFECTS}
+        """The numbers of each effect, (num_envs, size), by the name that a Plan writes."""
+        self._dt = dt
+        self._blocks = {
+            name: KeyedBlocks(name, "uniform" if name in ("uniform_noise", "dropout") else "normal", num_envs, size)
+            for name in ("noise", "uniform_noise", "walk", "dropout")
+        }
+        self._walk: Array = np.zeros((num_envs, size))
+        self._last: Array = np.zeros((num_envs, size))
+        self._history: Array = np.zeros((num_envs, 0, size))  # a ring; grows to the longest delay
+        self._time = np.zeros(num_envs, np.intp)
+        self._fresh = np.ones(num_envs, bool)
+        self._active: dict[str, bool] = {}
 
-    def begin(
-        self,
-        ids: NDArray[np.intp],
-        seeds: NDArray[np.uint64],
-        environments: NDArray[np.uint64],
-        episodes: NDArray[np.uint64],
-    ) -> None:
-        """Starts new episodes in the environments `ids`."""
-        active = np.asarray(self.std[ids].any(1), bool)
-        for i, on in zip(ids.tolist(), active.tolist(), strict=True):
-            key = ("sensor", int(seeds[i]), int(environments[i]), int(episodes[i]))
-            self._generators[i] = generator(*key) if on else None
-        self._next[ids] = _BLOCK
-
-    def add(self, observations: Array, ids: NDArray[np.intp]) -> None:
-        """Adds the next step's noise to the observations of `ids`, (len(ids), size), in place."""
-        if not self.std.any():
+    def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
+        """Starts new episodes in the environments `ids`, after their numbers are written."""
+        self._active = {name: bool(self.arrays[f"observation.{name}"].any()) for name in EFFECTS}
+        if not any(self._active.values()):
             return
-        if not self._block.size:
-            self._block = np.zeros((*self.std.shape[:1], _BLOCK, self.std.shape[1]))
-        used_up = ids[self._next[ids] == _BLOCK]
-        for i in used_up.tolist():
-            source = self._generators[i]
-            if source is not None:
-                source.standard_normal(out=self._block[i])
-        self._next[used_up] = 0
-        observations += self.std[ids] * self._block[ids, self._next[ids]]
-        self._next[ids] += 1
+        for blocks in self._blocks.values():
+            blocks.begin(ids, seeds, environments, episodes)
+        self._walk[ids] = 0
+        self._time[ids] = 0
+        self._fresh[ids] = True
+        if self._active["delay"]:
+            longest = self._steps(slice(None)).max()
+            if longest + 1 > self._history.shape[1]:
+                grown = np.zeros((len(self._fresh), longest + 1, self._walk.shape[1]))
+                for i in np.flatnonzero(~self._fresh):  # those under way keep what they have seen, oldest first
+                    old = self._history.shape[1]
+                    if old:
+                        order = (self._time[i] - 1 - np.arange(old)) % old
+                        places = (self._time[i] - 1 - np.arange(old)) % (longest + 1)
+                        grown[i, places] = self._history[i, order]
+                self._history = grown
+
+    def _steps(self, ids: Ids | slice) -> NDArray[np.intp]:
+        """Delays in control steps, rounded up."""
+        return np.ceil(self.arrays["observation.delay"][ids] / self._dt - 1e-9).astype(np.intp)
+
+    def read(self, observations: Array, ids: Ids) -> Array:
+        """Readings of the environments `ids` for their observations, (len(ids), size)."""
+        if not any(self._active.values()):
+            return observations
+        value = {name: self.arrays[f"observation.{name}"][ids] for name in EFFECTS}
+        reading = self._delayed(observations, ids) if self._active["delay"] else observations.copy()
+        reading += value["bias"]
+        if self._active["walk"]:
+            step = value["walk"] * math.sqrt(self._dt) * self._blocks["walk"].next(ids)
+            self._walk[ids] += np.where(self._fresh[ids, None], 0.0, step)
+            reading += self._walk[ids]
+        if self._active["noise"]:
+            reading += value["noise"] * self._blocks["noise"].next(ids)
+        if self._active["uniform_noise"]:
+            reading += value["uniform_noise"] * (2 * self._blocks["uniform_noise"].next(ids) - 1)
+        if self._active["quantum"]:
+            quantum = value["quantum"]
+            steps = np.divide(reading, quantum, out=np.zeros_like(reading), where=quantum > 0)
+            reading = np.where(quantum > 0, np.round(steps) * quantum, reading)
+        if self._active["dropout"]:
+            lost = (self._blocks["dropout"].next(ids) < value["dropout"]) & ~self._fresh[ids, None]
+            reading = np.where(lost, self._last[ids], reading)
+        self._last[ids] = reading
+        self._fresh[ids] = False
+        return reading
+
+    def _delayed(self, observations: Array, ids: Ids) -> Array:
+        length = self._history.shape[1]
+        fresh = ids[self._fresh[ids]]
+        if len(fresh):
+            self._history[fresh] = observations[self._fresh[ids], None]
+        now = self._time[ids]
+        self._history[ids, now % length] = observations
+        self._time[ids] += 1
+        past = (now[:, None] - self._steps(ids)) % length
+        return np.take_along_axis(self._history[ids], past[:, None, :], axis=1)[:, 0]
