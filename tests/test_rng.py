@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dr_env.rng import Stream, digest, generator, philox
+from dr_env.rng import Lookahead, Stream, digest, generator, philox
 
 
 # Known answers of Philox4x32-10, published with Random123 (kat_vectors)
@@ -55,6 +55,21 @@ def test_values_are_uniform_and_independent() -> None:
     assert stats.kstest(values[:, 0], "uniform").pvalue > 0.001
     assert abs(np.corrcoef(values.T)[0, 1]) < 0.03
     assert abs(np.corrcoef(values[:-1, 0], values[1:, 0])[0, 1]) < 0.03
+
+
+def test_looking_ahead_changes_no_value() -> None:
+    stream = Stream("reset", ("state",), (4,))
+    rng = np.random.default_rng(0)
+    ahead = Lookahead(stream, 40)
+    for seed in (1, 2):
+        ahead.forget()
+        seeds, numbers = np.full(40, seed, np.uint64), np.arange(40, dtype=np.uint64)
+        episodes = np.zeros(40, np.uint64)
+        for _ in range(200):
+            ids = np.sort(rng.choice(40, rng.integers(1, 20), replace=False))
+            expected = stream.uniform(seeds[ids], numbers[ids], episodes[ids])
+            assert (ahead.uniform(ids, seeds, numbers, episodes) == expected).all()
+            episodes[ids] += np.uint64(1)
 
 
 def test_generators_are_functions_of_their_key() -> None:

@@ -65,7 +65,7 @@ class Plan:
         checks.check_supports(spec, self.entries, self.nominal)
         checks.check_delays(spec, self.entries, model)
         self._groups = checks.risky_groups(self.entries, self.nominal)
-        self._stream = Stream(
+        self.stream = Stream(
             "physics",
             tuple(entry.name for entry in self.entries),
             tuple(entry.width for entry in self.entries),
@@ -88,19 +88,23 @@ class Plan:
 
     def sample(self, rng: np.random.Generator) -> Draw:
         """Draws one realisation, drawing again what leaves a field's support."""
-        uniform = _fresh(rng, self._stream.total)
+        uniform = _fresh(rng, self.stream.total)
         columns = self._columns(uniform)
         for _ in range(MAX_ATTEMPTS):
             refused = self._refused(columns)
             if not refused:
                 return Draw({name: column[0] for name, column in columns.items()}, self.binding)
             for entries, _rows in refused:
-                again = self._columns(_fresh(rng, self._stream.total))
+                again = self._columns(_fresh(rng, self.stream.total))
                 columns.update({name: again[name] for name in entries})
         raise self._exhausted(refused[0][0])
 
     def sample_columns(
-        self, seeds: NDArray[np.uint64], environments: ArrayLike, episodes: ArrayLike
+        self,
+        seeds: NDArray[np.uint64],
+        environments: ArrayLike,
+        episodes: ArrayLike,
+        uniform: NDArray[np.float64] | None = None,
     ) -> tuple[Columns, int]:
         """Draws n realisations, each a function of its own key.
 
@@ -108,12 +112,13 @@ class Plan:
             seeds: (n,) 64-bit seeds.
             environments: (n,) environment numbers.
             episodes: (n,) episode numbers.
+            uniform: (n, stream.total) the stream's values for these keys, if they are at hand.
 
         Returns:
             The columns, and how many Draws were refused on the way and drawn again.
         """
         environments, episodes = np.asarray(environments), np.asarray(episodes)
-        columns = self._columns(self._stream.uniform(seeds, environments, episodes))
+        columns = self._columns(self.stream.uniform(seeds, environments, episodes) if uniform is None else uniform)
         total = 0
         for attempt in range(1, MAX_ATTEMPTS + 1):
             refused = self._refused(columns)
@@ -121,7 +126,7 @@ class Plan:
                 return columns, total
             for entries, rows in refused:
                 total += len(rows)
-                again = self._columns(self._stream.uniform(seeds[rows], environments[rows], episodes[rows], attempt))
+                again = self._columns(self.stream.uniform(seeds[rows], environments[rows], episodes[rows], attempt))
                 for name in entries:
                     columns[name][rows] = again[name]
         raise self._exhausted(refused[0][0])

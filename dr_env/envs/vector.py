@@ -18,7 +18,7 @@ from dr_env.envs.task import Task
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
 from dr_env.rendering import ClassicRenderer
-from dr_env.rng import Stream
+from dr_env.rng import Lookahead, Stream
 from dr_env.sensors import ActionChannel, ObservationSensor
 from dr_env.spec import Spec
 
@@ -93,7 +93,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._sensor = ObservationSensor(num_envs, len(names), task.dt)
         self._channel = ActionChannel(num_envs, self.model.nu)
         self._rows = BatchRows(self._batch, {**self._sensor.arrays, **self._channel.arrays})
-        self._reset_stream = Stream("reset", ("state",), (task.reset_width(self.model),))
+        self._draws_ahead = Lookahead(self.plan.stream, num_envs)
+        self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._ctrl = self._batch.bind("ctrl")
@@ -182,6 +183,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             self._seeds[:] = np.array(fresh, np.uint64)
             self._numbers = np.zeros(self.num_envs, np.uint64)
         self._episodes[:] = 0
+        self._draws_ahead.forget()
+        self._states_ahead.forget()
         self._seeded = True
 
     def _masked(self, mask: object) -> Ids:
@@ -204,14 +207,15 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         """Starts episodes in the environments `ids`; their observations go into `_last`."""
         seeds, numbers, episodes = self._seeds[ids], self._numbers[ids], self._episodes[ids]
         if columns is None:
-            columns, refused = self.plan.sample_columns(seeds, numbers, episodes)
+            drawn = self._draws_ahead.uniform(ids, self._seeds, self._numbers, self._episodes)
+            columns, refused = self.plan.sample_columns(seeds, numbers, episodes, drawn)
             self._accepted += len(ids)
             self._refused += refused
         for name, values in columns.items():
             self._columns[name][ids] = values
         self.plan.write(self._rows, ids, columns)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        uniform = self._reset_stream.uniform(seeds, numbers, episodes)
+        uniform = self._states_ahead.uniform(ids, self._seeds, self._numbers, self._episodes)
         drawn_qpos, drawn_qvel = self.task.reset_state(self.model, uniform)
         self._qpos[ids] = drawn_qpos if qpos is None else qpos
         self._qvel[ids] = drawn_qvel if qvel is None else qvel
