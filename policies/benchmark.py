@@ -15,11 +15,11 @@ from policies.config import PPOConfig
 from policies.ppo import build_ppo, ppo_arguments
 
 _RIVAL_ENVS = 8
-_ROUNDS = 2
+_ROUNDS = 4
 
 
 def train(task: str) -> dict[str, Any]:
-    """Frames per second of PPO, learning included.
+    """Frames per second of PPO, learning included, over several turns of each.
 
     Ours: the task's configuration and Spec. `dummy`: the same PPO numbers and normalisation on
     DummyVecEnv(8) of Gymnasium's environment, rollouts equally long. `subproc`: SB3's defaults on
@@ -33,27 +33,31 @@ def train(task: str) -> dict[str, Any]:
     same = config.model_copy(update={"n_steps": rollout // _RIVAL_ENVS, "num_envs": _RIVAL_ENVS})
     dummy_env = VecNormalize(make_vec_env(reference, _RIVAL_ENVS, vec_env_cls=DummyVecEnv), gamma=config.gamma)
     dummy = PPO(env=dummy_env, **ppo_arguments(same, seed=0))
-    best = {"ours": 0.0, "dummy": 0.0}
+    subproc = PPO("MlpPolicy", make_vec_env(reference, _RIVAL_ENVS, vec_env_cls=SubprocVecEnv), device="cpu")
     for model in (ours, dummy):
         model.learn(rollout)  # warm: threads started, memory touched
-    for _ in range(_ROUNDS):
-        best["ours"] = max(best["ours"], _rate(ours, 12 * rollout))
-        best["dummy"] = max(best["dummy"], _rate(dummy, 6 * rollout))
-    subproc = PPO("MlpPolicy", make_vec_env(reference, _RIVAL_ENVS, vec_env_cls=SubprocVecEnv), device="cpu")
-    subproc_fps = _rate(subproc, subproc.n_steps * _RIVAL_ENVS)
+    contenders = {"ours": (ours, 8 * rollout), "dummy": (dummy, 3 * rollout)}
+    seconds = dict.fromkeys(contenders, 0.0)
+    subproc_steps = subproc.n_steps * _RIVAL_ENVS
+    for turn in range(_ROUNDS):
+        for name, (model, steps) in contenders.items():
+            seconds[name] += _seconds(model, steps)
+        if turn == _ROUNDS // 2:
+            subproc_fps = subproc_steps / _seconds(subproc, subproc_steps)
+    fps = {name: _ROUNDS * steps / seconds[name] for name, (_, steps) in contenders.items()}
     for model in (ours, dummy, subproc):
         model.get_env().close()  # type: ignore[union-attr]
     return {
         "task": task,
-        "fps": best["ours"],
+        "fps": fps["ours"],
         "subproc_fps": subproc_fps,
-        "dummy_fps": best["dummy"],
-        "ratio_subproc": best["ours"] / subproc_fps,
-        "ratio_dummy": best["ours"] / best["dummy"],
+        "dummy_fps": fps["dummy"],
+        "ratio_subproc": fps["ours"] / subproc_fps,
+        "ratio_dummy": fps["ours"] / fps["dummy"],
     }
 
 
-def _rate(model: PPO, steps: int) -> float:
+def _seconds(model: PPO, steps: int) -> float:
     began = time.perf_counter()
     model.learn(steps)
-    return steps / (time.perf_counter() - began)
+    return time.perf_counter() - began

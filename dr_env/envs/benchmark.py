@@ -21,11 +21,11 @@ from dr_env.spec import Spec
 
 _ENVS = 128
 _RIVAL_ENVS = 16
-_ROUNDS = 3
+_ROUNDS = 5
 
 
 def vector(task_name: str) -> dict[str, Any]:
-    """Environment steps per second, each contender's best of three rounds taken in turn.
+    """Environment steps per second, each contender's best of five rounds taken in turn.
 
     Ours: 128 environments under the task's own Spec, whole episodes, redrawn at their end. The
     engine: `Batch.step` alone on the nominal model with the same actions from the same states.
@@ -44,8 +44,8 @@ def vector(task_name: str) -> dict[str, Any]:
     contenders: dict[str, Callable[[], float]] = {
         "env": lambda: _env_rate(env, actions, steps),
         "engine": lambda: _engine_rate(engine, task, actions, steps),
-        "sync": lambda: _rival_rate(rivals["sync"], steps // 2),
-        "async": lambda: _rival_rate(rivals["async"], steps // 2),
+        "sync": lambda: _rival_rate(rivals["sync"], steps // 3),
+        "async": lambda: _rival_rate(rivals["async"], steps // 3),
     }
     best = dict.fromkeys(contenders, 0.0)
     for _ in range(_ROUNDS):
