@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
@@ -29,6 +30,7 @@ def train(task: str) -> dict[str, Any]:
     reference = reference_of(made)
     config = PPOConfig.for_task(task)
     rollout = config.n_steps * config.num_envs
+    torch_threads = torch.get_num_threads()  # SB3's default, which ours changes
     ours, _ = build_ppo(task, as_spec("default", made), config, seed=0)
     same = config.model_copy(update={"n_steps": rollout // _RIVAL_ENVS, "num_envs": _RIVAL_ENVS})
     dummy_env = VecNormalize(make_vec_env(reference, _RIVAL_ENVS, vec_env_cls=DummyVecEnv), gamma=config.gamma)
@@ -43,7 +45,9 @@ def train(task: str) -> dict[str, Any]:
         for name, (model, steps) in contenders.items():
             seconds[name] += _seconds(model, steps)
         if turn == _ROUNDS // 2:
+            torch.set_num_threads(torch_threads)
             subproc_fps = subproc_steps / _seconds(subproc, subproc_steps)
+            torch.set_num_threads(config.torch_threads)
     fps = {name: _ROUNDS * steps / seconds[name] for name, (_, steps) in contenders.items()}
     for model in (ours, dummy, subproc):
         model.get_env().close()  # type: ignore[union-attr]
