@@ -100,6 +100,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._ctrl = self._batch.bind("ctrl")
 
         low, high = self.model.actuator_ctrlrange.astype(np.float32).T
+        unlimited = self.model.actuator_ctrllimited == 0
+        low, high = np.where(unlimited, -np.inf, low), np.where(unlimited, np.inf, high)
         self.single_action_space = gym.spaces.Box(low, high, dtype=np.float32)
         self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (len(names),), np.float64)
         self.action_space = batch_space(self.single_action_space, num_envs)

@@ -148,6 +148,14 @@ def test_a_task_from_an_mjcf_file(tmp_path: Path) -> None:
     assert info["dr"]["x"].std() > 0
 
 
+def test_controls_without_limits_are_unbounded(tmp_path: Path) -> None:
+    path = tmp_path / "robot.xml"
+    path.write_text(RICH_MODEL.replace('gear="5" ctrlrange="-1 1"', 'gear="5"'))
+    env = VectorEnv(make_task(path, reward=lambda before, action, after: np.zeros(len(action))))
+    assert env.single_action_space.low.tolist() == [-np.inf, -1]  # type: ignore[attr-defined]
+    assert env.single_action_space.high.tolist() == [np.inf, 1]  # type: ignore[attr-defined]
+
+
 def test_bad_mjcf_tasks(tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match="no such file"):
         VectorEnv(make_task("none.xml", reward=lambda b, a, c: np.zeros(len(a))))
