@@ -21,6 +21,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, make_task
+from dr_env.files import write_text
 from dr_env.rng import digest
 from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_state
 from policies.config import PPOConfig
@@ -29,6 +30,7 @@ from policies.vecenv import SB3VecEnv
 _EPSILON = 1e-8
 _CLIP = 10.0
 _CHECKPOINTS = 10
+_FAILURES = 20  # Draws kept as files
 _ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 
 
@@ -204,6 +206,7 @@ class _Progress(BaseCallback):
         self._saved = self.updated_steps = done
         self._began = time.perf_counter()
         self.stopped = False
+        self._failures = self._kept = 0
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -239,7 +242,18 @@ class _Progress(BaseCallback):
             self.save(self.num_timesteps, self.model)  # type: ignore[arg-type]
 
     def _on_step(self) -> bool:
+        if self._env.env.failures > self._failures:
+            self._failures = self._env.env.failures
+            self._keep_failures()
         return not self.stopped
+
+    def _keep_failures(self) -> None:
+        """Writes the Draws that made simulations diverge, the first of them, as files that replay them."""
+        for info in self.locals["infos"]:
+            draw = info.get("dr_failure")
+            if draw is not None and len(draw) and self._kept < _FAILURES:
+                write_text(self._run.folder / "failures" / f"{draw.digest()}.json", draw.to_json() + "\n")
+                self._kept += 1
 
     def _on_rollout_end(self) -> None:
         seconds = time.perf_counter() - self._began

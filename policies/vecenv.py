@@ -12,11 +12,13 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from dr_env import DREnvError, VectorEnv
+from dr_env import Draw, DREnvError, VectorEnv
 
 
 class SB3VecEnv(VecEnv):
     """Hands a `VectorEnv` to SB3: float32 observations, `terminal_observation`, `TimeLimit.truncated`, `episode`.
+
+    The info of an episode whose simulation diverged has `dr_failure`, the Draw that did it.
 
     Args:
         env: environments in `SAME_STEP` autoreset mode, which is SB3's own contract.
@@ -71,7 +73,9 @@ class SB3VecEnv(VecEnv):
                     "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": elapsed},
                 }
                 if failures[i]:
-                    infos[i]["dr_failure"] = True
+                    drawn = info["final_info"].get("dr", {})
+                    values = {name: column[i] for name, column in drawn.items() if not name.startswith("_")}
+                    infos[i]["dr_failure"] = Draw(values, self.env.plan.binding)
             self._returns[done] = 0
             self._lengths[done] = 0
         return observations.astype(np.float32), rewards.astype(np.float32), done, infos

@@ -41,6 +41,7 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
 
     An entry that shares elements with another is judged Draw by Draw instead (`risky_groups`).
     """
+    _check_contradictions(spec, entries)
     for entry in entries:
         base = nominal[entry.field.array][entry.flat]
         if entry.operation == "scale" and not base.any():
@@ -69,6 +70,19 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
             if wrong.any():
                 first = int(np.flatnonzero(wrong)[0])
                 raise DREnvError(_refusal(spec, entry, base[first], end[first], first))
+
+
+def _check_contradictions(spec: Spec, entries: Sequence[BoundEntry]) -> None:
+    """Refuses two entries that both set one number, of which only the later would count."""
+    owner: dict[tuple[str, int], BoundEntry] = {}
+    for entry in entries:
+        for place, i in enumerate(entry.flat.tolist() if entry.operation == "set" else ()):
+            first = owner.setdefault((entry.field.array, i), entry)
+            if first is not entry:
+                raise DREnvError(
+                    f"{spec.where(entry.name, 'operation')}: sets {_element(entry, place)}, which entry "
+                    f"'{first.name}' sets already; leave one out, or scale or add"
+                )
 
 
 def _refusal(spec: Spec, entry: BoundEntry, base: float, reached: float, element: int) -> str:

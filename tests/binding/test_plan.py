@@ -57,6 +57,17 @@ def test_entries_on_one_field_compose_in_order(rich_model: mujoco.MjModel) -> No
     assert rich_model.body("base").mass[0] == 4.5
 
 
+def test_two_entries_that_set_one_number_contradict_each_other(rich_model: mujoco.MjModel) -> None:
+    spec = spec_of(
+        all=entry({"geom": "*"}, "friction", "set", type="constant", value=0.5),
+        hand=entry({"geom": "hand"}, "friction[1]", "set", type="constant", value=0.1),
+    )
+    with pytest.raises(
+        DREnvError, match=r"entries\.hand\.operation: sets friction of geom 'hand', which entry 'all' sets"
+    ):
+        spec.bind(rich_model)
+
+
 def test_refused_draws_are_drawn_again_and_counted(rich_model: mujoco.MjModel) -> None:
     # principal moments in the ratio 1 : 1 : x are those of a body only up to x = 2
     spec = spec_of(

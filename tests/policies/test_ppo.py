@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dr_env import DREnvError, Spec, TrainRequest, VectorEnv, as_spec, make_task, rollout
+from dr_env import Draw, DREnvError, Spec, TrainRequest, VectorEnv, as_spec, make_task, rollout
 from policies.checkpoint import Run
 from policies.config import CONFIGS, PPOConfig
 from policies.ppo import PPOTrainer
+from tests.conftest import entry, spec_of
 
 SMALL = {"num_envs": 16, "n_steps": 16, "batch_size": 64, "n_epochs": 2, "torch_threads": 1}
 
@@ -82,6 +83,24 @@ def test_the_folder_holds_what_it_says_and_no_pickle_that_runs_code(tmp_path: Pa
         pickled = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         imported = {arg for op, arg, _ in pickletools.genops(archive.read(pickled)) if op.name == "GLOBAL"}
     assert imported <= {"torch._utils _rebuild_tensor_v2", "torch FloatStorage", "collections OrderedDict"}
+
+
+def test_draws_that_blow_the_simulation_up_are_kept(tmp_path: Path) -> None:
+    """Motors a billion times too strong now and then: training goes on, and says which Draws they were."""
+    spec = spec_of(strength=entry({"actuator": "*"}, "gain", "scale", type="choice", values=[1.0, 1e9]))
+    run = PPOTrainer().train(
+        TrainRequest("half_cheetah", spec, tmp_path / "run", steps=2048, settings=SMALL, quiet=True)
+    )
+    kept = [Draw.load(path) for path in (run / "failures").glob("*.json")]
+    assert kept
+    env = VectorEnv(make_task("half_cheetah"), 1, spec)
+    assert all(draw["strength"] == 1e9 for draw in kept)
+    env.reset(seed=0, options={"draw": kept[0]})
+    for _ in range(20):
+        info = env.step(np.ones((1, 6), np.float32))[4]
+        if "dr_failure" in info:
+            return
+    raise AssertionError("the kept Draw does not fail again")
 
 
 def test_resume_goes_on(tmp_path: Path) -> None:
