@@ -4,7 +4,7 @@ RUN/config.json          task, algorithm, PPO's numbers, seed, versions
 RUN/randomization.yaml   the Spec
 RUN/progress.jsonl       the learning curve, a line an update
 RUN/tensorboard/         the same and more, for TensorBoard
-    RUN/failures/*.json      Draws that made a simulation diverge, if any did
+RUN/failures/*.json      Draws that made a simulation diverge, if any did
 RUN/checkpoints/STEPS/   policy.safetensors, optimizer.pt, normalizer.npz, state.json
 """
 

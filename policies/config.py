@@ -48,7 +48,12 @@ class PPOConfig(BaseModel):
         """The task's configuration, or `default.yaml` for one without, with `settings` over it."""
         own = CONFIGS / f"{task}.yaml"
         config = read_settings(cls, path or (own if own.exists() else CONFIGS / "default.yaml"))
+        return cls.checked({**config.model_dump(), **(settings or {})}, "settings")
+
+    @classmethod
+    def checked(cls, data: object, source: str) -> PPOConfig:
+        """A configuration from plain data; raises DREnvError naming `source` and key."""
         try:
-            return cls.model_validate({**config.model_dump(), **(settings or {})})
+            return cls.model_validate(data)
         except ValidationError as error:
-            raise DREnvError(explain(error, "settings", {}, lambda _: cls)) from None
+            raise DREnvError(explain(error, source, {}, lambda _: cls)) from None

@@ -65,7 +65,7 @@ class PPOTrainer:
         """Goes on from the last checkpoint, to the run's own number of steps or to `steps`."""
         folder = Run(run)
         recorded, checkpoint = folder.config, folder.latest()
-        config = PPOConfig.model_validate(recorded["ppo"])
+        config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
         if steps is not None:
             config = config.model_copy(update={"total_steps": steps})
         done = int(read_state(checkpoint)["steps"])
@@ -100,7 +100,7 @@ class PPOTrainer:
         """Reads the policy of a run's last checkpoint, its normaliser frozen."""
         folder = Run(run)
         recorded, checkpoint = folder.config, folder.latest()
-        config = PPOConfig.model_validate(recorded["ppo"])
+        config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
         env = VectorEnv(make_task(recorded["task"]), 1)
         names = list(env.task.observation_names(env.model))
         if names != recorded["observations"]:

@@ -52,6 +52,9 @@ def evaluate(
     """
     if not runs:
         raise DREnvError("expected at least one run folder")
+    for run in runs:
+        if [other.resolve() for other in runs].count(run.resolve()) > 1:
+            raise DREnvError(f"{run}: given twice")
     if episodes < 2:
         raise DREnvError(f"--episodes: got {episodes}, expected at least 2")
     policies = [make_trainer(algorithm).load(run) for run in runs]

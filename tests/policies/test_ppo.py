@@ -171,6 +171,11 @@ def test_damaged_and_foreign_folders_are_one_clear_error(tmp_path: Path) -> None
     with pytest.raises(DREnvError, match="exists and is not a run"):
         _train(tmp_path / "other", overwrite=True)
     assert (tmp_path / "other" / "thesis.tex").exists()
+    whole_config = (run / "config.json").read_text()
+    (run / "config.json").write_text(whole_config.replace('"gamma": 0.99', '"gamma": 7'))
+    with pytest.raises(DREnvError, match=r"config\.json ppo: gamma: got 7"):
+        trainer.load(run)
+    (run / "config.json").write_text(whole_config)
     latest = Run(run).latest()
     whole = (latest / "policy.safetensors").read_bytes()
     (latest / "policy.safetensors").write_bytes(whole[:100])
