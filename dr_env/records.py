@@ -106,11 +106,6 @@ def _bits(value: ArrayLike) -> bytes:
     return np.asarray(value, np.float64).tobytes()
 
 
-def columns_of(draws: list[Draw]) -> Columns:
-    """Stacks Draws of the same entries into columns, one row a Draw."""
-    return {name: np.array([draw[name] for draw in draws], np.float64) for name in draws[0]}
-
-
 def rows_of(columns: Mapping[str, NDArray[np.float64]], binding: str = "") -> Iterator[Draw]:
     """Yields the Draws that columns hold, row by row."""
     count = min((len(column) for column in columns.values()), default=0)
