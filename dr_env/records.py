@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -104,6 +106,11 @@ class Draw(dict[str, Any]):
 
 def _bits(value: ArrayLike) -> bytes:
     return np.asarray(value, np.float64).tobytes()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of Python and of installed packages, by name, as a record's provenance."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def rows_of(columns: Mapping[str, NDArray[np.float64]], binding: str = "") -> Iterator[Draw]:

@@ -147,6 +147,12 @@ class Lookahead:
         return np.asarray(self._values[ids, episodes[ids].astype(np.int64) - self._first[ids]])
 
 
+def open_uniform(rng: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
+    """Uniforms in the open interval (0, 1) from a NumPy generator."""
+    bits = rng.integers(0, 1 << 53, size=shape)
+    return (np.asarray(bits, np.float64) + 0.5) * 2.0**-53
+
+
 def standard_normal(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard normals from uniforms in (0, 1), by the inverse distribution function."""
     return np.asarray(special.ndtri(uniform))

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +24,12 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from dr_env import DREnvError, Spec
 from dr_env.files import write_text
+from dr_env.records import versions
 
 FORMAT = "dr_env/run/1"
 KEEP = 2
+_KEYS = ("algorithm", "task", "seed", "threads", "observations", "ppo")
 _PACKAGES = ("dr-env", "mujoco", "gymnasium", "numpy", "stable-baselines3", "torch")
-
-
-def versions() -> dict[str, str]:
-    """The versions that a run was made with."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
 
 
 class Run:
@@ -54,7 +49,8 @@ class Run:
             shutil.rmtree(folder)
         run = cls(folder)
         spec.save(folder / "randomization.yaml")
-        write_text(folder / "config.json", json.dumps({"format": FORMAT, **config, "versions": versions()}, indent=2))
+        recorded = {"format": FORMAT, **config, "versions": versions(*_PACKAGES)}
+        write_text(folder / "config.json", json.dumps(recorded, indent=2))
         return run
 
     @property
@@ -67,8 +63,12 @@ class Run:
             raise DREnvError(f"{self.folder}: not a run, it has no config.json") from error
         except (OSError, json.JSONDecodeError) as error:
             raise DREnvError(f"{path}: cannot read: {error}") from error
-        if data.get("format") != FORMAT:
-            raise DREnvError(f"{path} format: got {data.get('format')!r}, expected {FORMAT!r}")
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        if found != FORMAT:
+            raise DREnvError(f"{path} format: got {found!r}, expected {FORMAT!r}")
+        for key in _KEYS:
+            if key not in data:
+                raise DREnvError(f"{path} {key}: missing; keys: {', '.join(_KEYS)}")
         return data
 
     @property
@@ -89,9 +89,11 @@ class Run:
         rows = []
         for line in path.read_text().splitlines() if path.exists() else []:
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            if isinstance(row, dict) and "steps" in row:
+                rows.append(row)
         return rows
 
     def rewind(self, steps: int) -> None:
@@ -119,11 +121,9 @@ class Run:
             raise DREnvError(f"{self.folder}: no checkpoint yet; train it again with --overwrite")
         return found[-1]
 
-    def save(
-        self, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, norm: VecNormalize, state: Mapping[str, Any]
-    ) -> None:
+    def save(self, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, norm: VecNormalize, steps: int) -> None:
         """Writes a checkpoint beside the last ones, whole or not at all, and drops the oldest."""
-        target = self.folder / "checkpoints" / f"{state['steps']:012d}"
+        target = self.folder / "checkpoints" / f"{steps:012d}"
         draft = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             draft.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ class Run:
             )
             torch.save(optimizer.state_dict(), draft / "optimizer.pt")
             np.savez(draft / "normalizer.npz", allow_pickle=False, **_normalizer_arrays(norm))
-            (draft / "state.json").write_text(json.dumps(dict(state), indent=2))
+            (draft / "state.json").write_text(json.dumps({"steps": steps}))
             if target.exists():
                 shutil.rmtree(target)
             draft.replace(target)
@@ -144,13 +144,13 @@ class Run:
             shutil.rmtree(old)
 
 
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """A checkpoint's state.json."""
+def read_steps(checkpoint: Path) -> int:
+    """The environment steps that a checkpoint was trained for."""
+    path = checkpoint / "state.json"
     try:
-        data: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise DREnvError(f"{checkpoint / 'state.json'}: cannot read: {error}") from error
-    return data
+        return int(json.loads(path.read_text())["steps"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DREnvError(f"{path}: damaged, it should hold the number of steps") from error
 
 
 def load_weights(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
@@ -165,19 +165,28 @@ def load_weights(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.opt
 
 def load_normalizer(checkpoint: Path, norm: VecNormalize) -> None:
     """Reads the normaliser's statistics."""
-    arrays = read_normalizer(checkpoint)
+    arrays = read_normalizer(checkpoint, norm.observation_space.shape[0])  # type: ignore[index]
     for name, stats in (("obs", norm.obs_rms), ("ret", norm.ret_rms)):
         stats.mean, stats.var = arrays[f"{name}_mean"], arrays[f"{name}_var"]  # type: ignore[union-attr]
         stats.count = float(arrays[f"{name}_count"])  # type: ignore[union-attr]
 
 
-def read_normalizer(checkpoint: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    """The normaliser's statistics by name: obs_mean, obs_var, obs_count, ret_mean, ret_var, ret_count."""
+def read_normalizer(checkpoint: Path, size: int) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """The normaliser's statistics by name, of observations with `size` numbers.
+
+    These are obs_mean, obs_var (size,), obs_count, ret_mean, ret_var, ret_count.
+    """
+    path = checkpoint / "normalizer.npz"
     try:
-        with np.load(checkpoint / "normalizer.npz", allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError) as error:
-        raise DREnvError(f"{checkpoint / 'normalizer.npz'}: damaged: {error}") from error
+        raise DREnvError(f"{path}: damaged: {error}") from error
+    for name in (f"{kind}_{key}" for kind in ("obs", "ret") for key in ("mean", "var", "count")):
+        shape = (size,) if name in ("obs_mean", "obs_var") else ()
+        if name not in arrays or arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise DREnvError(f"{path}: damaged: {name} is not there, or not finite numbers of shape {shape}")
+    return arrays
 
 
 def _normalizer_arrays(norm: VecNormalize) -> dict[str, Any]:

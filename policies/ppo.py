@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, make_task
 from dr_env.files import write_text
 from dr_env.rng import digest
-from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_state
+from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_steps
 from policies.config import PPOConfig
 from policies.vecenv import SB3VecEnv
 
@@ -68,7 +68,7 @@ class PPOTrainer:
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
         if steps is not None:
             config = config.model_copy(update={"total_steps": steps})
-        done = int(read_state(checkpoint)["steps"])
+        done = read_steps(checkpoint)
         # other episodes than those that the first part has seen, the same at every resumption
         seed = digest(recorded["seed"], done) >> 33
         model, env = build_ppo(recorded["task"], folder.spec, config, seed, recorded["threads"])
@@ -107,13 +107,13 @@ class PPOTrainer:
             raise DREnvError(f"{run}: trained on observations {recorded['observations']}, the task has {names}")
         policy = build_policy(env.single_observation_space, env.single_action_space, config)
         load_weights(checkpoint, policy)
-        stats = read_normalizer(checkpoint) if config.normalize_observations else None
+        stats = read_normalizer(checkpoint, len(names)) if config.normalize_observations else None
         return TrainedPolicy(
             act=_frozen(policy, stats),
             task=recorded["task"],
             randomization=folder.spec,
             seed=recorded["seed"],
-            steps=int(read_state(checkpoint)["steps"]),
+            steps=read_steps(checkpoint),
             curve=folder.curve(),
         )
 
@@ -229,7 +229,7 @@ class _Progress(BaseCallback):
             return
         norm = model.get_vec_normalize_env()
         assert norm is not None
-        self._run.save(model.policy, model.policy.optimizer, norm, {"steps": steps})
+        self._run.save(model.policy, model.policy.optimizer, norm, steps)
         self._saved = steps
 
     def _on_training_start(self) -> None:

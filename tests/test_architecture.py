@@ -30,6 +30,7 @@ PUBLIC = {
     "dr_env",
     "dr_env.rng",
     "dr_env.files",
+    "dr_env.records",
     "dr_env.spec",
     "dr_env.spec.explain",
     "dr_env.cli.train",

@@ -177,6 +177,10 @@ def delay_samples(spec: Spec, entry: BoundEntry, model: mujoco.MjModel) -> dict[
             f"{spec.where(entry.name, 'distribution')}: a delay needs a longest value for its buffer, but "
             f"{entry.distribution.type_name} is unbounded; use uniform or truncated_normal"
         )
+    wrong = _outside(entry.field, entry.component, base, longest)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise DREnvError(_refusal(spec, entry, base[first], longest[first], first))
     steps = np.ceil(longest / model.opt.timestep - 1e-9).astype(int)
     return {int(actuator): int(count) for actuator, count in zip(entry.flat, steps, strict=True) if count > 0}
 

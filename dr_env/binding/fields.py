@@ -80,6 +80,7 @@ class Field:
         return low, np.broadcast_to(np.asarray(self.high, np.float64), self.components)[which]
 
 
+_LONGEST = 60.0  # seconds of delay that a buffer is made for
 _WHOLE = ("geom_condim", "geom_priority", "pair_dim")
 _XYZ = (0, 1, 2)
 _PAIR = (0, 1)
@@ -146,7 +147,7 @@ FIELDS: tuple[Field, ...] = (
     Field("actuator", "forcerange", "actuator_forcerange", "N or N m", _PAIR, ordered=True, needs="limited force"),
     Field("actuator", "armature", "actuator_armature", "kg or kg m^2", low=0),
     Field("actuator", "damping", "actuator_damping", "N s/m or N m s/rad", low=0),
-    Field("actuator", "delay", "actuator_delay", "s", low=0,
+    Field("actuator", "delay", "actuator_delay", "s", low=0, high=_LONGEST,
           note="0, or at least one timestep; the environment compiles the buffer in"),
     Field("option", "gravity", "opt.gravity", "m/s^2", _XYZ),
     Field("option", "wind", "opt.wind", "m/s", _XYZ, note="acts where density or viscosity is above 0"),
@@ -164,7 +165,8 @@ FIELDS: tuple[Field, ...] = (
     Field("observation", "bias", "observation.bias", _ITS, note="offset of a whole episode"),
     Field("observation", "walk", "observation.walk", _ITS + " / sqrt(s)", low=0, note="growth of a random walk"),
     Field("observation", "quantum", "observation.quantum", _ITS, low=0, note="readings are multiples of it"),
-    Field("observation", "delay", "observation.delay", "s", low=0, note="rounded up to whole control steps"),
+    Field("observation", "delay", "observation.delay", "s", low=0, high=_LONGEST,
+          note="rounded up to whole control steps"),
     Field("observation", "dropout", "observation.dropout", "1", low=0, high=1,
           note="probability that the last reading is repeated"),
     Field("action", "noise", "action.noise", "the action's", low=0, note="standard deviation of Gaussian noise"),

@@ -27,12 +27,13 @@ _OBJECTS = {
     "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
     "action": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),  # an action is named after its actuator
 }
-_DOFS = {
-    mujoco.mjtJoint.mjJNT_FREE: 6,
-    mujoco.mjtJoint.mjJNT_BALL: 3,
-    mujoco.mjtJoint.mjJNT_SLIDE: 1,
-    mujoco.mjtJoint.mjJNT_HINGE: 1,
+JOINT_WIDTHS = {
+    int(mujoco.mjtJoint.mjJNT_FREE): (7, 6),
+    int(mujoco.mjtJoint.mjJNT_BALL): (4, 3),
+    int(mujoco.mjtJoint.mjJNT_SLIDE): (1, 1),
+    int(mujoco.mjtJoint.mjJNT_HINGE): (1, 1),
 }
+"""How many numbers a joint has in qpos and in qvel, by its type."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _rows(model: mujoco.MjModel, field: Field, matched: list[int]) -> tuple[list
         owners: list[int] = []
         for owner, joint in enumerate(matched):
             start = int(model.jnt_dofadr[joint])
-            count = _DOFS[mujoco.mjtJoint(model.jnt_type[joint])]
+            count = JOINT_WIDTHS[int(model.jnt_type[joint])][1]
             rows += range(start, start + count)
             owners += [owner] * count
         return rows, owners

@@ -16,7 +16,7 @@ from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
 from dr_env.binding.rows import HELD, Ids, ModelRows, Rows
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw
-from dr_env.rng import Stream
+from dr_env.rng import Stream, open_uniform
 from dr_env.spec import Spec
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -88,14 +88,14 @@ class Plan:
 
     def sample(self, rng: np.random.Generator) -> Draw:
         """Draws one realisation, drawing again what leaves a field's support."""
-        uniform = _fresh(rng, self.stream.total)
+        uniform = open_uniform(rng, (1, self.stream.total))
         columns = self._columns(uniform)
         for _ in range(MAX_ATTEMPTS):
             refused = self._refused(columns)
             if not refused:
                 return Draw({name: column[0] for name, column in columns.items()}, self.binding)
             for entries, _rows in refused:
-                again = self._columns(_fresh(rng, self.stream.total))
+                again = self._columns(open_uniform(rng, (1, self.stream.total)))
                 columns.update({name: again[name] for name in entries})
         raise self._exhausted(refused[0][0])
 
@@ -250,10 +250,6 @@ class Plan:
         """Log probability of a Draw under the Spec, before any refusals."""
         self._check_names(draw)
         return math.fsum(float(np.sum(entry.distribution.log_prob(draw[entry.name]))) for entry in self.entries)
-
-
-def _fresh(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    return (rng.integers(0, 1 << 53, size=(1, count)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def _snapshot(model: mujoco.MjModel, written: Iterable[str], recompute: bool) -> Arrays:

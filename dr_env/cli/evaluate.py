@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make
 from dr_env.errors import DREnvError
 from dr_env.evaluation import Arm, Comparison, Outcome, encode_video, write_report
 from dr_env.files import check_writable
+from dr_env.records import versions
 from dr_env.rng import digest
 from dr_env.spec import Entry, Spec
 
@@ -108,7 +107,7 @@ def evaluate(
         changes=_changes(task, worlds["target"], worlds["randomized"]),
     )
     notes += _remarks(comparison)
-    page = write_report(comparison, folder, videos, notes, _versions())
+    page = write_report(comparison, folder, videos, notes, versions("dr-env", "mujoco", "gymnasium", "numpy"))
     _show(comparison, page)
 
 
@@ -178,11 +177,6 @@ def _remarks(comparison: Comparison) -> list[str]:
     if failures:
         notes.append(f"{failures} episodes ended because the simulation diverged.")
     return notes
-
-
-def _versions() -> dict[str, str]:
-    packages = ("dr-env", "mujoco", "gymnasium", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def _show(comparison: Comparison, page: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dr_env.errors import DREnvError, unknown_name
+from dr_env.rng import open_uniform
 
 Array = NDArray[np.float64]
 Shape = int | tuple[int, ...]
@@ -99,8 +100,7 @@ class Distribution(ABC):
 
     def sample(self, rng: np.random.Generator, shape: Shape = ()) -> Array:
         """Draws values of the given shape."""
-        bits = rng.integers(0, 1 << 53, size=shape)
-        return self.quantile((np.asarray(bits, np.float64) + 0.5) * 2.0**-53)
+        return self.quantile(open_uniform(rng, shape))
 
     def tunables(self, bounds: tuple[float, float] | None = None) -> tuple[Tunable, ...]:
         """The numbers that a tuner may change.

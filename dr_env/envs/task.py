@@ -13,6 +13,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.binding import JOINT_WIDTHS
+
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
 """MjData fields by name, each with a leading axis of environments: `qpos` is (n, nq)."""
@@ -88,10 +90,9 @@ class Task(ABC):
 
 def state_names(model: mujoco.MjModel) -> tuple[list[str], list[str]]:
     """Names of the numbers of qpos and qvel, such as `qpos.hinge`, or `qpos.root[3]` where a joint has several."""
-    widths = {0: (7, 6), 1: (4, 3), 2: (1, 1), 3: (1, 1)}  # free, ball, slide, hinge: in qpos and in qvel
     named: tuple[list[str], list[str]] = ([], [])
     for joint in range(model.njnt):
         name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, joint) or f"#{joint}"
-        for names, prefix, width in zip(named, ("qpos", "qvel"), widths[int(model.jnt_type[joint])], strict=True):
+        for names, prefix, width in zip(named, ("qpos", "qvel"), JOINT_WIDTHS[int(model.jnt_type[joint])], strict=True):
             names += [f"{prefix}.{name}[{i}]" if width > 1 else f"{prefix}.{name}" for i in range(width)]
     return named

@@ -14,6 +14,8 @@ from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
 from dr_env.binding import BatchRows, compile_model
+from dr_env.envs.infos import Info, draw_info, final_info, step_info
+from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.task import Task
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
@@ -24,7 +26,6 @@ from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
-Info = dict[str, Any]
 
 _DIVERGED = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
@@ -113,9 +114,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         }
 
         self._all: Ids = np.arange(num_envs)
-        self._seeds: NDArray[np.uint64] = np.zeros(num_envs, np.uint64)
-        self._numbers = self._all.astype(np.uint64)
-        self._episodes: NDArray[np.uint64] = np.zeros(num_envs, np.uint64)
+        self._keys = EpisodeKeys(num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._ended = np.ones(num_envs, bool)
         self._warned = np.zeros((num_envs, len(_DIVERGED)), self._batch.warning.dtype)
@@ -127,7 +126,6 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._accepted = self._refused = 0
         self.failures = 0
         """Simulations that have diverged so far."""
-        self._seeded = False
         self._renderer: ClassicRenderer | None = None
         self._size = width, height
 
@@ -166,28 +164,14 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         ids = self._masked(options.get("reset_mask"))
         columns = self._given_draws(options["draw"], ids) if options.get("draw") is not None else None
         self._begin(ids, columns, options.get("qpos"), options.get("qvel"))
-        return self._last.copy(), self._draw_info(ids)
+        return self._last.copy(), draw_info(self._columns, ids, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
-        if seed is None and not self._seeded:
-            seed = int(self.np_random.integers(2**63))
-        elif isinstance(seed, int | np.integer):
-            super().reset(seed=int(seed))
-        if seed is None:
-            return
         if isinstance(seed, int | np.integer):
-            self._seeds[:] = np.uint64(int(seed) % 2**64)
-            self._numbers = self._all.astype(np.uint64)
-        else:
-            if len(seed) != self.num_envs:
-                raise DREnvError(f"seed: got {len(seed)} seeds, expected one or {self.num_envs}")
-            fresh = [int(self.np_random.integers(2**63)) if s is None else int(s) for s in seed]
-            self._seeds[:] = np.array(fresh, np.uint64)
-            self._numbers = np.zeros(self.num_envs, np.uint64)
-        self._episodes[:] = 0
-        self._draws_ahead.forget()
-        self._states_ahead.forget()
-        self._seeded = True
+            super().reset(seed=int(seed))
+        if self._keys.seed(seed, self.np_random):
+            self._draws_ahead.forget()
+            self._states_ahead.forget()
 
     def _masked(self, mask: object) -> Ids:
         if mask is None:
@@ -207,24 +191,24 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self, ids: Ids, columns: Columns | None = None, qpos: ArrayLike | None = None, qvel: ArrayLike | None = None
     ) -> None:
         """Starts episodes in the environments `ids`; their observations go into `_last`."""
-        seeds, numbers, episodes = self._seeds[ids], self._numbers[ids], self._episodes[ids]
+        keys = self._keys.seeds, self._keys.environments, self._keys.episodes
         if columns is None:
-            drawn = self._draws_ahead.uniform(ids, self._seeds, self._numbers, self._episodes)
-            columns, refused = self.plan.sample_columns(seeds, numbers, episodes, drawn)
+            drawn = self._draws_ahead.uniform(ids, *keys)
+            columns, refused = self.plan.sample_columns(keys[0][ids], keys[1][ids], keys[2][ids], drawn)
             self._accepted += len(ids)
             self._refused += refused
         for name, values in columns.items():
             self._columns[name][ids] = values
         self.plan.write(self._rows, ids, columns)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        uniform = self._states_ahead.uniform(ids, self._seeds, self._numbers, self._episodes)
+        uniform = self._states_ahead.uniform(ids, *keys)
         drawn_qpos, drawn_qvel = self.task.reset_state(self.model, uniform)
         self._qpos[ids] = drawn_qpos if qpos is None else qpos
         self._qvel[ids] = drawn_qvel if qvel is None else qvel
         self._batch.forward(ids)
         for part in (self._sensor, self._channel):
-            part.begin(ids, self._seeds, self._numbers, self._episodes)
-        self._episodes[ids] += np.uint64(1)
+            part.begin(ids, *keys)
+        self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
         self._ended[ids] = False
         self._warned[ids] = self._batch.warning[ids][:, _DIVERGED, 1]
@@ -268,18 +252,18 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             self.failures += int(failed.sum())
             reward = np.where(failed, 0.0, reward)
             terms = {name: np.where(failed, 0.0, term) for name, term in terms.items()}
-        info = self._step_info(terms, failed, waiting)
+        info = step_info(terms, failed, waiting)
         ended = terminated | truncated
         if waiting is not None:
             self._begin(np.flatnonzero(waiting))
-            info.update(self._draw_info(np.flatnonzero(waiting)))
+            info.update(draw_info(self._columns, np.flatnonzero(waiting), self.num_envs))
         if ended.any():
             self._ended |= ended
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 over = np.flatnonzero(ended)
-                info.update(self._final_info(over, info))
+                info.update(final_info(self._last, self._columns, over, info))
                 self._begin(over)
-                info.update(self._draw_info(over))
+                info.update(draw_info(self._columns, over, self.num_envs))
         return self._last.copy(), reward, terminated, truncated, info
 
     def _check_actions(self, actions: NDArray[np.float32]) -> None:
@@ -293,7 +277,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         """Environments that this step resets instead of stepping, or None."""
         if not self._ended.any():
             return None
-        if not self._seeded:
+        if not self._keys.seeded:
             raise DREnvError("step: call reset() first")
         if self.autoreset_mode is AutoresetMode.DISABLED:
             raise DREnvError(f"step: environments {np.flatnonzero(self._ended).tolist()} have ended; reset them first")
@@ -311,41 +295,6 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             failed |= (warned > self._warned).any(1)
             self._warned[:] = warned
         return failed
-
-    # info, in Gymnasium's vector form: each key with a mask of the environments it holds for
-
-    def _step_info(self, terms: dict[str, Array], failed: NDArray[np.bool_], waiting: NDArray[np.bool_] | None) -> Info:
-        info: Info = {}
-        for name, term in terms.items():
-            info[name] = term
-            info[f"_{name}"] = np.ones(self.num_envs, bool) if waiting is None else ~waiting
-        if failed.any():
-            info["dr_failure"], info["_dr_failure"] = failed, failed.copy()
-        return info
-
-    def _mask(self, ids: Ids) -> NDArray[np.bool_]:
-        mask = np.zeros(self.num_envs, bool)
-        mask[ids] = True
-        return mask
-
-    def _draw_info(self, ids: Ids) -> Info:
-        if not self._columns:
-            return {}
-        mask = self._mask(ids)
-        columns: Info = {}
-        for name, values in self._columns.items():
-            columns[name], columns[f"_{name}"] = values.copy(), mask.copy()
-        return {"dr": columns, "_dr": mask}
-
-    def _final_info(self, ids: Ids, info: Info) -> Info:
-        mask = self._mask(ids)
-        observations = np.full(self.num_envs, None, object)
-        for i in ids.tolist():
-            observations[i] = self._last[i].copy()
-        final = {**info, **self._draw_info(ids)}
-        for key in [key for key in final if not key.startswith("_")]:
-            final[f"_{key}"] = final.get(f"_{key}", mask) & mask
-        return {"final_obs": observations, "_final_obs": mask, "final_info": final, "_final_info": mask.copy()}
 
     # pictures
 

@@ -37,7 +37,9 @@ def gl_backend() -> str:
     raise DREnvError(f"rendering needs EGL or OSMesa, and this machine has neither; install them: {INSTALL_GL}")
 
 
-def _make_context(backend: str, width: int, height: int) -> Any:
+def _make_context(model: mujoco.MjModel, backend: str, width: int, height: int) -> tuple[Any, mujoco.MjrContext]:
+    """An OpenGL context, made current, and MuJoCo's own on it."""
+    gl = None
     try:
         if backend == "egl":
             from mujoco.egl import GLContext
@@ -45,8 +47,12 @@ def _make_context(backend: str, width: int, height: int) -> Any:
             from mujoco.osmesa import GLContext
         else:
             from mujoco.glfw import GLContext
-        return GLContext(width, height)
+        gl = GLContext(width, height)
+        gl.make_current()
+        return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     except Exception as error:  # each backend fails in its own way: missing library, device or display
+        if gl is not None:
+            gl.free()
         raise DREnvError(f"rendering with {backend} failed: {error}; install it: {INSTALL_GL}") from error
 
 
@@ -73,12 +79,10 @@ class ClassicRenderer:
                 raise DREnvError(f"camera: the model has no camera '{camera}'")
             self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
             self._camera.fixedcamid = index
-        self._gl = _make_context(gl_backend(), width, height)
-        self._gl.make_current()
+        self._gl, self._context = _make_context(model, gl_backend(), width, height)
         self._scene = mujoco.MjvScene(model, maxgeom=1000)
         self._option = mujoco.MjvOption()
         self._viewport = mujoco.MjrRect(0, 0, width, height)
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._pixels = np.empty((height, width, 3), np.uint8)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_env import Draw, DREnvError, Plan, Spec, compile_model, make_task, task_names
+from dr_env import Draw, DREnvError, Plan, Spec, VectorEnv, compile_model, make_task, task_names
 from tests.conftest import RICH_MODEL, entry, model_bytes, shipped_spec, spec_of
 
 MASS = entry({"body": "base"}, "mass", "scale", type="uniform", low=0.5, high=1.5)
@@ -234,3 +234,15 @@ def test_laws_of_random_specs(entries: dict[str, dict[str, object]], name: str, 
 def test_shipped_specs_bind() -> None:
     for name, model in MODELS.items():
         assert shipped_spec(name).bind(model).entries
+
+
+@pytest.mark.parametrize(("kind", "distribution"), [
+    ("actuator", "{type: constant, value: 1.0e+9}"),
+    ("observation", "{type: uniform, low: 0, high: 1.0e+9}"),
+])  # fmt: skip
+def test_endless_delays_are_refused(kind: str, distribution: str) -> None:
+    spec = Spec.from_yaml(
+        f"format: dr_env/1\nentries:\n  late: {{select: {{{kind}: '*'}}, field: delay, operation: set, distribution: {distribution}}}\n"
+    )
+    with pytest.raises(DREnvError, match=r"delay .*can reach 1e\+09 s.*not above 60"):
+        VectorEnv(make_task("inverted_pendulum"), 1, spec)

@@ -182,13 +182,25 @@ def test_damaged_and_foreign_folders_are_one_clear_error(tmp_path: Path) -> None
     with pytest.raises(DREnvError, match="damaged, or of another network"):
         trainer.load(run)
     (latest / "policy.safetensors").write_bytes(whole)
+    normalizer = (latest / "normalizer.npz").read_bytes()
     (latest / "normalizer.npz").write_bytes(b"half")
     with pytest.raises(DREnvError, match=r"normalizer\.npz: damaged"):
         trainer.load(run)
+    np.savez(latest / "normalizer.npz", obs_mean=np.zeros(3))
+    with pytest.raises(DREnvError, match=r"normalizer\.npz: damaged: obs_mean .* shape \(4,\)"):
+        trainer.load(run)
+    (latest / "normalizer.npz").write_bytes(normalizer)
+    (latest / "state.json").write_text("{}")
+    with pytest.raises(DREnvError, match=r"state\.json: damaged, it should hold the number of steps"):
+        trainer.resume(run, None, quiet=True)
     for checkpoint in Run(run).checkpoints():
         (checkpoint / "state.json").unlink()  # a checkpoint without it is not whole
     with pytest.raises(DREnvError, match="no checkpoint yet"):
         trainer.load(run)
+    for text, message in (("[1]", r"format: got 'list'"), ('{"format": "dr_env/run/1"}', "algorithm: missing; keys: ")):
+        (run / "config.json").write_text(text)
+        with pytest.raises(DREnvError, match=rf"config\.json {message}"):
+            trainer.load(run)
     (run / "config.json").write_text("{")
     with pytest.raises(DREnvError, match=r"config\.json: cannot read"):
         trainer.load(run)
@@ -197,7 +209,7 @@ def test_damaged_and_foreign_folders_are_one_clear_error(tmp_path: Path) -> None
 def test_a_cut_off_curve_line_is_left_out(tmp_path: Path) -> None:
     run = Run(_train(tmp_path / "run", steps=512))
     with (run.folder / "progress.jsonl").open("a") as file:
-        file.write('{"steps": 99')
+        file.write('null\n{"other": 1}\n{"steps": 99')
     assert [row["steps"] for row in run.curve()] == [256, 512]
 
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import mujoco
 import numpy as np
 import pytest
@@ -85,3 +89,27 @@ def test_no_gl_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
     with pytest.raises(DREnvError, match="apt-get install -y libegl1"):
         gl_backend()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be without a display")
+def test_a_backend_that_cannot_start_is_one_clear_error() -> None:
+    program = """
+from dr_env import make_env
+from dr_env.errors import DREnvError
+env = make_env(task="inverted_pendulum", render_mode="rgb_array")
+env.reset(seed=0)
+try:
+    env.render()
+except DREnvError as error:
+    print("refused:", error)
+"""
+    environment = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "MUJOCO_GL": "glfw"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "refused: rendering with glfw failed" in done.stdout
