@@ -28,12 +28,7 @@ class SB3VecEnv(VecEnv):
         if env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise DREnvError(f"autoreset_mode: got {env.autoreset_mode}, expected SAME_STEP, which SB3 needs")
         self.env = env
-        observation = env.single_observation_space
-        assert isinstance(observation, gym.spaces.Box)
-        space = gym.spaces.Box(
-            observation.low.astype(np.float32), observation.high.astype(np.float32), dtype=np.float32
-        )
-        super().__init__(env.num_envs, space, env.single_action_space)
+        super().__init__(env.num_envs, _float32_space(env.single_observation_space), env.single_action_space)
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
         self._earned = 0.0
@@ -48,7 +43,8 @@ class SB3VecEnv(VecEnv):
         self._reset_seeds()
         self._returns[:] = 0
         self._lengths[:] = 0
-        return observations.astype(np.float32)
+        shown: VecEnvObs = _float32(observations)
+        return shown
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
         """Keeps the actions for `step_wait`."""
@@ -68,7 +64,7 @@ class SB3VecEnv(VecEnv):
             failures = info.get("dr_failure", np.zeros(self.num_envs, bool))
             for i in np.flatnonzero(done).tolist():
                 infos[i] = {
-                    "terminal_observation": info["final_obs"][i].astype(np.float32),
+                    "terminal_observation": _float32(info["final_obs"][i]),
                     "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
                     "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": elapsed},
                 }
@@ -78,7 +74,7 @@ class SB3VecEnv(VecEnv):
                     infos[i]["dr_failure"] = Draw(values, self.env.plan.binding)
             self._returns[done] = 0
             self._lengths[done] = 0
-        return observations.astype(np.float32), rewards.astype(np.float32), done, infos
+        return _float32(observations), rewards.astype(np.float32), done, infos
 
     def pop_reward_mean(self) -> float:
         """The mean reward of a step since the last call."""
@@ -125,3 +121,17 @@ class SB3VecEnv(VecEnv):
     ) -> list[bool]:
         """Never: a batch is not made of wrapped environments."""
         return [False] * self._count(indices)
+
+
+def _float32(observation: Any) -> Any:
+    """One observation, or many, in the precision of networks."""
+    if isinstance(observation, dict):
+        return {name: part.astype(np.float32) for name, part in observation.items()}
+    return np.asarray(observation, np.float32)
+
+
+def _float32_space(space: gym.Space[Any]) -> gym.Space[Any]:
+    if isinstance(space, gym.spaces.Dict):
+        return gym.spaces.Dict({name: _float32_space(part) for name, part in space.items()})
+    assert isinstance(space, gym.spaces.Box)
+    return gym.spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)

@@ -157,6 +157,30 @@ class Plan:
             f"(entries {', '.join(entries)}); narrow the distributions"
         )
 
+    # what a policy may know
+
+    @property
+    def context_size(self) -> int:
+        """How many numbers `context` gives for a Draw."""
+        return sum(entry.width for entry in self._varying)
+
+    @property
+    def _varying(self) -> list[BoundEntry]:
+        return [entry for entry in self.entries if entry.distribution.type_name != "constant"]
+
+    def context(self, columns: Mapping[str, ArrayLike], count: int) -> NDArray[np.float64]:
+        """Draws as numbers for a network: each scaled by its distribution (`Distribution.standardize`).
+
+        Args:
+            columns: the Draws.
+            count: how many there are.
+
+        Returns:
+            (count, context_size) in the order of the entries; constants are left out.
+        """
+        parts = [e.distribution.standardize(columns[e.name]).reshape(count, e.width) for e in self._varying]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((count, 0))
+
     # writing
 
     def realise(self, columns: Mapping[str, ArrayLike]) -> Arrays:

@@ -102,6 +102,16 @@ class Distribution(ABC):
         """Draws values of the given shape."""
         return self.quantile(open_uniform(rng, shape))
 
+    def standardize(self, value: ArrayLike) -> Array:
+        """Values mapped so that the support, or its middle 99 % where unbounded, becomes -1 .. 1; elementwise.
+
+        A value that never varies becomes 0.
+        """
+        low, high = self.support()
+        if not (math.isfinite(low) and math.isfinite(high)):
+            low, high = self.quantile([0.005, 0.995]).tolist()
+        return scaled(np.asarray(value, np.float64), low, high)
+
     def tunables(self, bounds: tuple[float, float] | None = None) -> tuple[Tunable, ...]:
         """The numbers that a tuner may change.
 
@@ -152,6 +162,11 @@ class Distribution(ABC):
 def _key(field: dataclasses.Field[Any]) -> str:
     """A number's key in YAML: the field's name, less the underscore that avoids a method's name."""
     return field.name.rstrip("_")
+
+
+def scaled(values: Array, low: float, high: float) -> Array:
+    """Values mapped so that low .. high becomes -1 .. 1, or all 0 where the two are equal."""
+    return (2 * values - (low + high)) / (high - low) if high > low else np.zeros_like(values)
 
 
 def widened(low: float, high: float) -> tuple[float, float]:

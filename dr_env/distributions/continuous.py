@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from dr_env.distributions.base import Array, Distribution, Tunable, widened
+from dr_env.distributions.base import Array, Distribution, Tunable, scaled, widened
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -72,6 +72,9 @@ class LogUniform(Distribution):
     low: float
     high: float
     type_name: ClassVar[str] = "log_uniform"
+
+    def standardize(self, value: ArrayLike) -> Array:
+        return scaled(np.log(_values(value)), math.log(self.low), math.log(self.high))
 
     def _validate(self) -> None:
         if self.low <= 0:

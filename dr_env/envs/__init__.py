@@ -1,6 +1,6 @@
 """Gymnasium environments of a task, one or many."""
 
-from dr_env.envs.env import Env
+from dr_env.envs.env import Env, GoalEnv
 from dr_env.envs.registration import as_spec, make_env, make_task, make_vector_env, register_tasks, task_names
 from dr_env.envs.rollout import Episodes, Policy, rollout
 from dr_env.envs.task import Fields, Task, state_names
@@ -13,6 +13,7 @@ __all__ = [
     "Env",
     "Episodes",
     "Fields",
+    "GoalEnv",
     "Policy",
     "Task",
     "TrainRequest",

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
+from dr_env.envs.view import Context, Observation, row
 from dr_env.records import Draw
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
 
 
-class Env(gym.Env[Array, NDArray[np.float32]]):
+class Env(gym.Env[Observation, NDArray[np.float32]]):
     """A `gymnasium.Env` of a task, bit for bit the first environment of a `VectorEnv`.
 
     `info["dr"]` on reset is the episode's `Draw`; `reset(options={"draw": draw})` plays it again.
@@ -33,6 +34,8 @@ class Env(gym.Env[Array, NDArray[np.float32]]):
         task: Task,
         randomization: Spec | None = None,
         *,
+        context: Context = "hidden",
+        flat_goal: bool = False,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
         width: int = 480,
@@ -44,6 +47,8 @@ class Env(gym.Env[Array, NDArray[np.float32]]):
             randomization,
             autoreset_mode=AutoresetMode.DISABLED,
             max_episode_steps=max_episode_steps,
+            context=context,
+            flat_goal=flat_goal,
             threads=1,
             render_mode=render_mode,
             width=width,
@@ -69,13 +74,15 @@ class Env(gym.Env[Array, NDArray[np.float32]]):
         """What varies."""
         return self._vector.randomization
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Starts a new episode; `options` takes `draw`, `qpos` and `qvel`."""
         super().reset(seed=seed)
         observations, _ = self._vector.reset(seed=None if seed is None else [seed], options=options)
-        return observations[0], self._draw_info()
+        return row(observations, 0), self._draw_info()
 
-    def step(self, action: NDArray[np.float32]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Takes one action, (actions,)."""
         observations, rewards, terminated, truncated, infos = self._vector.step(np.asarray(action)[None])
         info = {
@@ -83,7 +90,7 @@ class Env(gym.Env[Array, NDArray[np.float32]]):
             for name, value in infos.items()
             if not name.startswith("_") and not isinstance(value, Mapping)
         }
-        return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+        return row(observations, 0), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def _draw_info(self) -> dict[str, Any]:
         return {"dr": self.draw} if self.randomization.entries else {}
@@ -101,6 +108,19 @@ class Env(gym.Env[Array, NDArray[np.float32]]):
     def close(self) -> None:
         """Frees the renderer."""
         self._vector.close()
+
+
+class GoalEnv(Env):
+    """An `Env` whose task has a goal, as Gymnasium's goal-conditioned environments are.
+
+    `compute_reward` gives the reward of any achieved and desired goal.
+    """
+
+    def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: object) -> Any:
+        """The reward of goals, (goal,) or many of them (n, goal), whatever state they come from."""
+        achieved, desired = np.atleast_2d(achieved_goal), np.atleast_2d(desired_goal)
+        rewards = self.task.goal_reward(achieved, desired)
+        return rewards if np.ndim(achieved_goal) == 2 else float(rewards[0])
 
 
 def _item(value: Any) -> Any:

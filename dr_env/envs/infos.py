@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.envs.view import Observation, row
 from dr_env.records import Columns
 
 Array = NDArray[np.float64]
@@ -37,13 +38,12 @@ def draw_info(columns: Columns, ids: Ids, num_envs: int) -> Info:
     return {"dr": info, "_dr": mask}
 
 
-def final_info(last: Array, columns: Columns, ids: Ids, info: Info) -> Info:
+def final_info(last: Observation, columns: Columns, ids: Ids, info: Info, num_envs: int) -> Info:
     """The last observations and infos of the environments `ids`, whose episodes are over."""
-    num_envs = len(last)
     mask = _mask(ids, num_envs)
     observations = np.full(num_envs, None, object)
     for i in ids.tolist():
-        observations[i] = last[i].copy()
+        observations[i] = row(last, i)
     final = {**info, **draw_info(columns, ids, num_envs)}
     for key in [key for key in final if not key.startswith("_")]:
         final[f"_{key}"] = final.get(f"_{key}", mask) & mask

@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from dr_env.envs.env import Env
+from dr_env.envs.env import Env, GoalEnv
 from dr_env.envs.mjcf import MjcfTask
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
@@ -74,7 +74,8 @@ def as_spec(randomization: Randomization, task: Task) -> Spec:
 def make_env(*, task: str, randomization: Randomization = None, **arguments: Any) -> Env:
     """Makes one environment of an installed task; what `gymnasium.make` calls."""
     made = make_task(task)
-    return Env(made, as_spec(randomization, made), **arguments)
+    cls = GoalEnv if made.goal else Env
+    return cls(made, as_spec(randomization, made), **arguments)
 
 
 def make_vector_env(

@@ -39,6 +39,8 @@ class Task(ABC):
     """Stages to compute after a step; `mjSTAGE_VEL` where derived fields must be current."""
     reference: ClassVar[str | None] = None
     """The Gymnasium environment that the task equals under an empty Spec, if there is one."""
+    goal: ClassVar[int] = 0
+    """How many numbers a goal has; then an observation ends with the achieved and the desired goal."""
     camera: ClassVar[str | None] = None
     """The model's camera that videos are taken with, or None for a free one."""
 
@@ -61,6 +63,10 @@ class Task(ABC):
     @abstractmethod
     def terminated(self, data: Fields) -> NDArray[np.bool_]:
         """Which episodes end in this state, (n,)."""
+
+    def goal_reward(self, achieved: Array, desired: Array) -> Array:
+        """The reward (n,) that goals (n, goal) alone decide, for tasks with a goal."""
+        raise NotImplementedError(f"{self.name} has no goal")
 
     @abstractmethod
     def reset_state(self, model: mujoco.MjModel, uniform: Array) -> tuple[Array, Array]:

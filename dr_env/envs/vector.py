@@ -17,6 +17,7 @@ from dr_env.binding import BatchRows, compile_model
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.task import Task
+from dr_env.envs.view import Context, Observation, View
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
 from dr_env.rendering import ClassicRenderer
@@ -35,7 +36,7 @@ _DIVERGED = [
 _OPTIONS = ("draw", "qpos", "qvel", "reset_mask")
 
 
-class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
+class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """A `gymnasium.vector.VectorEnv` over one `mujoco.batch.Batch`, each environment with its own Draw.
 
     At the start of an episode: nominal model, Draw, derived constants, reset, initial state, forward,
@@ -53,6 +54,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         randomization: what varies; None for nothing.
         autoreset_mode: Gymnasium's; by default an environment that ends is reset in the same step.
         max_episode_steps: the task's by default.
+        context: whether observations tell the Draw: hidden, observed or critic_only (`View`).
+        flat_goal: whether a goal stays part of one flat observation.
         threads: C++ threads; by default all of the machine's.
         render_mode: None or "rgb_array".
         width, height: size of rendered images, in pixels.
@@ -68,6 +71,8 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
+        context: Context = "hidden",
+        flat_goal: bool = False,
         threads: int = 0,
         render_mode: str | None = None,
         width: int = 480,
@@ -104,9 +109,10 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         unlimited = self.model.actuator_ctrllimited == 0
         low, high = np.where(unlimited, -np.inf, low), np.where(unlimited, np.inf, high)
         self.single_action_space = gym.spaces.Box(low, high, dtype=np.float32)
-        self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (len(names),), np.float64)
+        self._view = View(len(names), task.goal, self.plan, context, flat_goal)
+        self.single_observation_space = self._view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.observation_space = self._view.batched(num_envs)
         self.metadata = {
             **type(self).metadata,
             "autoreset_mode": self.autoreset_mode,
@@ -146,7 +152,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, Info]:
+    ) -> tuple[Observation, Info]:
         """Starts new episodes.
 
         Args:
@@ -164,7 +170,7 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         ids = self._masked(options.get("reset_mask"))
         columns = self._given_draws(options["draw"], ids) if options.get("draw") is not None else None
         self._begin(ids, columns, options.get("qpos"), options.get("qvel"))
-        return self._last.copy(), draw_info(self._columns, ids, self.num_envs)
+        return self._shown(), draw_info(self._columns, ids, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if isinstance(seed, int | np.integer):
@@ -214,6 +220,9 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
         self._warned[ids] = self._batch.warning[ids][:, _DIVERGED, 1]
         self._last[ids] = self._observe(ids)
 
+    def _shown(self) -> Observation:
+        return self._view.show(self._last, self._columns)
+
     def _observe(self, ids: Ids) -> Array:
         whole = len(ids) == self.num_envs
         data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
@@ -221,7 +230,9 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
 
     # steps
 
-    def step(self, actions: NDArray[np.float32]) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
+    def step(
+        self, actions: NDArray[np.float32]
+    ) -> tuple[Observation, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
         """Steps every environment once.
 
         Args:
@@ -261,10 +272,10 @@ class VectorEnv(gym.vector.VectorEnv[Array, NDArray[np.float32], NDArray[Any]]):
             self._ended |= ended
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 over = np.flatnonzero(ended)
-                info.update(final_info(self._last, self._columns, over, info))
+                info.update(final_info(self._shown(), self._columns, over, info, self.num_envs))
                 self._begin(over)
                 info.update(draw_info(self._columns, over, self.num_envs))
-        return self._last.copy(), reward, terminated, truncated, info
+        return self._shown(), reward, terminated, truncated, info
 
     def _check_actions(self, actions: NDArray[np.float32]) -> None:
         if actions.shape != self.action_space.shape:

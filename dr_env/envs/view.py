@@ -1,0 +1,87 @@
+"""What an agent is shown of an environment: one array, or a Dict of its parts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from dr_env.binding import Plan
+from dr_env.errors import DREnvError, unknown_name
+from dr_env.records import Columns
+
+Array = NDArray[np.float64]
+Observation = Any  # (n, numbers), or a dict of such arrays
+Context = Literal["hidden", "observed", "critic_only"]
+
+_CONTEXTS = get_args(Context)
+
+
+class View:
+    """Presents flat observations and the Draws behind them.
+
+    Without goal and context an observation is one array. A task with a goal gives Gymnasium's
+    goal-conditioned form, {observation, achieved_goal, desired_goal}, unless `flat_goal`. The context,
+    the Draw as `Plan.context` scales it, is hidden, appended to the observation (`observed`), or a key
+    `context` of its own, for those who may know it (`critic_only`).
+
+    Args:
+        size: how many numbers a flat observation has; it ends with the achieved and the desired goal.
+        goal: how many numbers a goal has, 0 for tasks without.
+        plan: what varies.
+        context: hidden, observed or critic_only.
+        flat_goal: whether goals stay part of the observation.
+    """
+
+    def __init__(self, size: int, goal: int, plan: Plan, context: Context, flat_goal: bool) -> None:
+        if context not in _CONTEXTS:
+            raise DREnvError(f"context: {unknown_name('context', context, _CONTEXTS)}")
+        self._plan = plan
+        self._appended = context == "observed"
+        self._keyed = context == "critic_only"
+        self._parts = {"observation": slice(0, size)}
+        if goal and not flat_goal:
+            ends = size - 2 * goal, size - goal, size
+            self._parts = dict(
+                zip(
+                    ("observation", "achieved_goal", "desired_goal"),
+                    (slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])),
+                    strict=True,
+                )
+            )
+        sizes = {name: part.stop - part.start for name, part in self._parts.items()}
+        if self._appended:
+            sizes["observation"] += plan.context_size
+        if self._keyed:
+            sizes["context"] = plan.context_size
+        boxes: dict[str, gym.Space[Any]] = {
+            name: gym.spaces.Box(-np.inf, np.inf, (count,), np.float64) for name, count in sizes.items()
+        }
+        self._single = len(boxes) == 1
+        self.space: gym.Space[Any] = boxes["observation"] if self._single else gym.spaces.Dict(boxes)
+        """The space of one environment's observation."""
+
+    def batched(self, num_envs: int) -> gym.Space[Any]:
+        """The space of n environments' observations."""
+        return batch_space(self.space, num_envs)
+
+    def show(self, flat: Array, columns: Columns) -> Observation:
+        """New arrays for flat observations (n, size) under n Draws."""
+        parts = {name: flat[:, part].copy() for name, part in self._parts.items()}
+        if self._appended:
+            parts["observation"] = np.concatenate(
+                (parts["observation"], self._plan.context(columns, len(flat))), axis=1
+            )
+        if self._keyed:
+            parts["context"] = self._plan.context(columns, len(flat))
+        return parts["observation"] if self._single else parts
+
+
+def row(observation: Observation, index: int) -> Observation:
+    """One environment's observation."""
+    if isinstance(observation, dict):
+        return {name: part[index].copy() for name, part in observation.items()}
+    return observation[index].copy()
