@@ -56,6 +56,7 @@ class Track(Task):
         return uniform[:, : model.nq], np.zeros((len(uniform), model.nv))
 
 
+@pytest.mark.filterwarnings("ignore:.*Box observation space")
 def test_goals_are_keys_and_their_reward_can_be_asked() -> None:
     env = GoalEnv(Track())
     assert isinstance(env.observation_space, gym.spaces.Dict)
