@@ -87,6 +87,7 @@ class Stream:
         environments: ArrayLike,
         episodes: ArrayLike,
         attempt: int = 0,
+        steps: ArrayLike = 0,
     ) -> NDArray[np.float64]:
         """Uniforms in the open interval (0, 1).
 
@@ -95,6 +96,7 @@ class Stream:
             environments: (n,) environment numbers, below 2**24.
             episodes: (n,) episode numbers, below 2**32.
             attempt: how often these values were refused before.
+            steps: (n,) the step of the episode, below 2**32, at which values are drawn again; 0 at its start.
 
         Returns:
             (n, total) doubles with 53 random bits each.
@@ -102,10 +104,11 @@ class Stream:
         seeds = np.asarray(seeds, np.uint64)[:, None]
         environment = np.asarray(environments, np.uint64)[:, None]
         episode = np.asarray(episodes, np.uint64)[:, None]
+        step = np.atleast_1d(np.asarray(steps, np.uint64))[:, None]
         place = environment | np.uint64(attempt << 24)
         # the seed enters through the key, mixed with the column's own
         key = (self._key[0] ^ (seeds & _LOW), self._key[1] ^ (seeds >> _32))
-        high, low, _, _ = philox((episode & _LOW, place, self._index, np.zeros(1, np.uint64)), key)
+        high, low, _, _ = philox((episode & _LOW, place, self._index, step), key)
         bits = ((high << _32) | low) >> np.uint64(11)
         return np.asarray((bits.astype(np.float64) + 0.5) * 2.0**-53)
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from dr_env.binding.fields import Field
 from dr_env.binding.indexing import BoundEntry, Index
+from dr_env.distributions import Distribution, Expression, Mixture, Switch
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 Arrays = Mapping[str, NDArray[np.float64]]
+_BOUNDED = "uniform or truncated_normal, or give an expression low and high"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,7 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
                 f"{spec.where(entry.name, 'select')}: {entry.field.kind} '{massless[0]}' has no "
                 f"{entry.field.name}, so nothing can move with it; write `coupled: false` or leave it out"
             )
-        if _shares(entry, entries):
+        if _shares(entry, entries) or _open(entry):
             continue
         low, high = entry.distribution.support()
         ends = np.array([_final(entry.operation, base, end) for end in (low, high)])
@@ -134,7 +136,10 @@ def risky_groups(entries: Sequence[BoundEntry], nominal: Arrays) -> tuple[Group,
         checks = [
             Check(entry.field, entry.flat, entry.component, nominal[entry.field.array][entry.flat])
             for entry in members
-            if _shares(entry, entries) or entry.field.ordered or (entry.field.triangle and not _keeps_shape(entry))
+            if _shares(entry, entries)
+            or _open(entry)
+            or entry.field.ordered
+            or (entry.field.triangle and not _keeps_shape(entry))
         ]
         if checks:
             found.append(Group(tuple(entry.name for entry in members), tuple(checks)))
@@ -154,34 +159,54 @@ def violations(arrays: Arrays, checks: Sequence[Check]) -> NDArray[np.bool_]:
     return np.asarray(np.any(wrong, axis=0), bool)
 
 
-def check_delays(spec: Spec, entries: Sequence[BoundEntry], model: mujoco.MjModel) -> None:
+@dataclasses.dataclass(frozen=True)
+class Buffers:
+    """What a model has of buffers for actuator delays.
+
+    Args:
+        held: samples of each actuator's buffer, (nu,).
+        delay: nominal delays in s, (nu,).
+        timestep: s.
+    """
+
+    held: NDArray[np.int_]
+    delay: NDArray[np.float64]
+    timestep: float
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> Buffers:
+        """A model's."""
+        return cls(model.actuator_history[:, 0].copy(), model.actuator_delay.copy(), float(model.opt.timestep))
+
+
+def check_delays(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> None:
     """Refuses a delay that the model has no buffer for."""
     for entry in entries:
         if entry.field.array != "actuator_delay":
             continue
-        for actuator, needed in delay_samples(spec, entry, model).items():
-            held = int(model.actuator_history[actuator, 0])
-            if held < needed:
+        for actuator, needed in delay_samples(spec, entry, buffers).items():
+            if buffers.held[actuator] < needed:
                 raise DREnvError(
                     f"{spec.where(entry.name, 'field')}: the delay needs a buffer of {needed} samples, the model has "
-                    f"{held}; compile it with dr_env.compile_model(mjspec, spec), or set nsample on the actuator"
+                    f"{buffers.held[actuator]}; compile it with dr_env.compile_model(mjspec, spec), or set nsample on "
+                    "the actuator"
                 )
 
 
-def delay_samples(spec: Spec, entry: BoundEntry, model: mujoco.MjModel) -> dict[int, int]:
+def delay_samples(spec: Spec, entry: BoundEntry, buffers: Buffers) -> dict[int, int]:
     """Buffer samples that a delay entry needs: actuator -> ceil(longest delay / timestep)."""
-    base = model.actuator_delay[entry.flat]
+    base = buffers.delay[entry.flat]
     longest = np.maximum(*(_final(entry.operation, base, end) for end in entry.distribution.support()))
     if not np.isfinite(longest).all():
         raise DREnvError(
             f"{spec.where(entry.name, 'distribution')}: a delay needs a longest value for its buffer, but "
-            f"{entry.distribution.type_name} is unbounded; use uniform or truncated_normal"
+            f"{entry.distribution.type_name} is unbounded; use {_BOUNDED}"
         )
     wrong = _outside(entry.field, entry.component, base, longest)
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise DREnvError(_refusal(spec, entry, base[first], longest[first], first))
-    steps = np.ceil(longest / model.opt.timestep - 1e-9).astype(int)
+    steps = np.ceil(longest / buffers.timestep - 1e-9).astype(int)
     return {int(actuator): int(count) for actuator, count in zip(entry.flat, steps, strict=True) if count > 0}
 
 
@@ -209,18 +234,30 @@ def _check_whole(spec: Spec, entry: BoundEntry) -> None:
     """Whole-numbered fields take whole numbers, by `set` or `add`."""
     if not entry.field.whole:
         return
-    distribution = entry.distribution
-    numbers = distribution.to_dict().get("values", distribution.support())
-    if not distribution.discrete or any(number != math.floor(number) for number in numbers):
-        raise DREnvError(
-            f"{spec.where(entry.name, 'distribution')}: {entry.field.name} is a whole number; use constant, integer or "
-            "choice with whole numbers"
-        )
-    if entry.field.allowed and (entry.operation != "set" or not set(numbers) <= set(entry.field.allowed)):
-        raise DREnvError(
-            f"{spec.where(entry.name, 'distribution')}: {entry.field.name} is one of "
-            f"{', '.join(map(str, entry.field.allowed))}; use set, with constant or choice of them"
-        )
+    for distribution in _leaves(entry.distribution):
+        numbers = distribution.to_dict().get("values", distribution.support())
+        if not distribution.discrete or any(number != math.floor(number) for number in numbers):
+            raise DREnvError(
+                f"{spec.where(entry.name, 'distribution')}: {entry.field.name} is a whole number; use constant, "
+                "integer or choice with whole numbers"
+            )
+        if entry.field.allowed and (entry.operation != "set" or not set(numbers) <= set(entry.field.allowed)):
+            raise DREnvError(
+                f"{spec.where(entry.name, 'distribution')}: {entry.field.name} is one of "
+                f"{', '.join(map(str, entry.field.allowed))}; use set, with constant or choice of them"
+            )
+
+
+def _leaves(distribution: Distribution) -> list[Distribution]:
+    """The distributions that a switch or a mixture is made of, or the distribution itself."""
+    if isinstance(distribution, Switch):
+        return [leaf for case in distribution.cases.values() for leaf in _leaves(case)]
+    return list(distribution.components) if isinstance(distribution, Mixture) else [distribution]
+
+
+def _open(entry: BoundEntry) -> bool:
+    """Whether an expression leaves its range open, so that only its values can be judged."""
+    return isinstance(entry.distribution, Expression) and not all(map(math.isfinite, entry.distribution.support()))
 
 
 def _crossed(limits: NDArray[np.float64], flat: Index) -> NDArray[np.bool_]:

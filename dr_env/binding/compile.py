@@ -6,7 +6,7 @@ import warnings
 
 import mujoco
 
-from dr_env.binding.checks import delay_samples
+from dr_env.binding.checks import Buffers, delay_samples
 from dr_env.binding.indexing import object_names, resolve
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
@@ -26,7 +26,7 @@ def compile_model(mjspec: mujoco.MjSpec, spec: Spec, observations: tuple[str, ..
             simple |= {i for i in entry.select.match(object_names(model, "body")) if model.body_simple[i]}
         if (entry.select.kind, entry.field_name) == ("actuator", "delay"):
             bound = resolve(spec, name, entry, model, observations)
-            for actuator, count in delay_samples(spec, bound, model).items():
+            for actuator, count in delay_samples(spec, bound, Buffers.of(model)).items():
                 needed[actuator] = max(count, needed.get(actuator, 0))
     if not needed and not simple:
         return model

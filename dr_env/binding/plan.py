@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from dr_env.binding import checks
 from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
 from dr_env.binding.rows import HELD, Ids, ModelRows, Rows
-from dr_env.errors import DREnvError, unknown_name
+from dr_env.binding.sampler import Node, Sampler
+from dr_env.errors import DREnvError
 from dr_env.records import Columns, Draw
 from dr_env.rng import Stream, open_uniform
 from dr_env.spec import Spec
@@ -63,17 +66,10 @@ class Plan:
         self._workspace = mujoco.MjData(model) if self.recompute else None
         self.binding = self._digest()
         checks.check_supports(spec, self.entries, self.nominal)
-        checks.check_delays(spec, self.entries, model)
+        self._buffers = checks.Buffers.of(model)
+        checks.check_delays(spec, self.entries, self._buffers)
+        self.sampler = Sampler(spec, self.entries)
         self._groups = checks.risky_groups(self.entries, self.nominal)
-        self.stream = Stream(
-            "physics",
-            tuple(entry.name for entry in self.entries),
-            tuple(entry.width for entry in self.entries),
-        )
-        ends = np.cumsum([entry.width for entry in self.entries]).tolist()
-        self._slices = {
-            entry.name: slice(end - entry.width, end) for entry, end in zip(self.entries, ends, strict=True)
-        }
 
     def _digest(self) -> str:
         digest = hashlib.blake2b(self._model_names, digest_size=8)
@@ -86,17 +82,21 @@ class Plan:
 
     # sampling
 
+    @property
+    def stream(self) -> Stream:
+        """The uniforms that a Draw is made of."""
+        return self.sampler.stream
+
     def sample(self, rng: np.random.Generator) -> Draw:
         """Draws one realisation, drawing again what leaves a field's support."""
-        uniform = open_uniform(rng, (1, self.stream.total))
-        columns = self._columns(uniform)
+        columns = self.sampler.draw(open_uniform(rng, (1, self.stream.total)))
         for _ in range(MAX_ATTEMPTS):
             refused = self._refused(columns)
             if not refused:
                 return Draw({name: column[0] for name, column in columns.items()}, self.binding)
-            for entries, _rows in refused:
-                again = self._columns(open_uniform(rng, (1, self.stream.total)))
-                columns.update({name: again[name] for name in entries})
+            for names, _rows in refused:
+                only = self.sampler.family(names)
+                columns = self.sampler.draw(open_uniform(rng, (1, self.stream.total)), columns, only)
         raise self._exhausted(refused[0][0])
 
     def sample_columns(
@@ -117,33 +117,64 @@ class Plan:
         Returns:
             The columns, and how many Draws were refused on the way and drawn again.
         """
-        environments, episodes = np.asarray(environments), np.asarray(episodes)
-        columns = self._columns(self.stream.uniform(seeds, environments, episodes) if uniform is None else uniform)
+        uniform = self.stream.uniform(seeds, environments, episodes) if uniform is None else uniform
+        columns = self.sampler.draw(uniform)
+        return self._accepted(columns, None, seeds, np.asarray(environments), np.asarray(episodes), 0)
+
+    def redraw_columns(
+        self,
+        columns: Columns,
+        names: frozenset[str],
+        seeds: NDArray[np.uint64],
+        environments: ArrayLike,
+        episodes: ArrayLike,
+        steps: ArrayLike,
+    ) -> Columns:
+        """The Draws that columns hold, with some names drawn again within their episodes.
+
+        Args:
+            columns: n Draws.
+            names: what is drawn again; what depends on it follows.
+            seeds, environments, episodes: (n,) the keys.
+            steps: (n,) the steps of the episodes.
+        """
+        only = self.sampler.dependents(names)
+        again = self.sampler.draw(self.stream.uniform(seeds, environments, episodes, 0, steps), columns, only)
+        return self._accepted(again, only, seeds, np.asarray(environments), np.asarray(episodes), steps)[0]
+
+    def _accepted(
+        self,
+        columns: Columns,
+        only: frozenset[str] | None,
+        seeds: NDArray[np.uint64],
+        environments: NDArray[Any],
+        episodes: NDArray[Any],
+        steps: ArrayLike,
+    ) -> tuple[Columns, int]:
+        """Columns with the rows drawn again that anything refuses, and how many these were."""
+        when = np.broadcast_to(np.asarray(steps), np.shape(seeds))
         total = 0
         for attempt in range(1, MAX_ATTEMPTS + 1):
             refused = self._refused(columns)
             if not refused:
                 return columns, total
-            for entries, rows in refused:
+            for names, rows in refused:
                 total += len(rows)
-                again = self._columns(self.stream.uniform(seeds[rows], environments[rows], episodes[rows], attempt))
-                for name in entries:
-                    columns[name][rows] = again[name]
+                again = self.sampler.family(names)
+                again = again if only is None else again & only
+                uniform = self.stream.uniform(seeds[rows], environments[rows], episodes[rows], attempt, when[rows])
+                fresh = self.sampler.draw(uniform, {name: column[rows] for name, column in columns.items()}, again)
+                for name in again:
+                    columns[name] = columns[name].copy()
+                    columns[name][rows] = fresh[name]
         raise self._exhausted(refused[0][0])
 
-    def _columns(self, uniform: NDArray[np.float64]) -> Columns:
-        columns: Columns = {}
-        for entry in self.entries:
-            values = entry.distribution.quantile(uniform[:, self._slices[entry.name]])
-            columns[entry.name] = values[:, 0] if entry.shared else values
-        return columns
-
     def _refused(self, columns: Columns) -> list[tuple[tuple[str, ...], Ids]]:
-        """Groups of entries, and the rows in which their arrays leave the support."""
-        if not self._groups:
-            return []
+        """Names that are drawn again together, and the rows in which they leave a support."""
+        found = self.sampler.refused(columns)
+        if not self._groups or found:  # what a distribution refuses need not be written to be judged
+            return found
         arrays = self.realise(columns)
-        found = []
         for group in self._groups:
             rows = np.flatnonzero(checks.violations(arrays, group.checks))
             if len(rows):
@@ -162,11 +193,12 @@ class Plan:
     @property
     def context_size(self) -> int:
         """How many numbers `context` gives for a Draw."""
-        return sum(entry.width for entry in self._varying)
+        return sum(node.width for node in self._informative)
 
     @property
-    def _varying(self) -> list[BoundEntry]:
-        return [entry for entry in self.entries if entry.distribution.type_name != "constant"]
+    def _informative(self) -> list[Node]:
+        nodes = self.sampler.nodes.values()
+        return [node for node in nodes if not node.derived and node.distribution.type_name != "constant"]
 
     def context(self, columns: Mapping[str, ArrayLike], count: int) -> NDArray[np.float64]:
         """Draws as numbers for a network: each scaled by its distribution (`Distribution.standardize`).
@@ -176,9 +208,12 @@ class Plan:
             count: how many there are.
 
         Returns:
-            (count, context_size) in the order of the entries; constants are left out.
+            (count, context_size) in the order of the Draw; what never varies or follows from others is left out.
         """
-        parts = [e.distribution.standardize(columns[e.name]).reshape(count, e.width) for e in self._varying]
+        parts = [
+            node.distribution.standardize(np.reshape(columns[node.name], (count, node.width)))
+            for node in self._informative
+        ]
         return np.concatenate(parts, axis=1) if parts else np.zeros((count, 0))
 
     # writing
@@ -233,35 +268,16 @@ class Plan:
 
     def columns_from(self, draws: Iterable[Mapping[str, ArrayLike]]) -> Columns:
         """Columns of Draws given from outside, each checked: names, shapes, model and support."""
-        stacked: dict[str, list[NDArray[np.float64]]] = {entry.name: [] for entry in self.entries}
+        draws = list(draws)
         for draw in draws:
-            self._check_names(draw)
             if isinstance(draw, Draw) and draw.binding and draw.binding != self.binding:
+                self.sampler.check_names(draw)
                 raise DREnvError(
                     f"draw: made for another model or Spec (binding {draw.binding}), expected {self.binding}"
                 )
-            for entry in self.entries:
-                value = np.asarray(draw[entry.name], np.float64)
-                shape = () if entry.shared else (entry.width,)
-                if value.shape != shape or not np.isfinite(value).all():
-                    wanted = "a finite number" if entry.shared else f"{entry.width} finite numbers, one for each of "
-                    raise DREnvError(
-                        f"draw.{entry.name}: got {draw[entry.name]!r}, expected {wanted}"
-                        + ("" if entry.shared else ", ".join(entry.matches))
-                    )
-                stacked[entry.name].append(value)
-        columns: Columns = {name: np.array(values) for name, values in stacked.items()}
+        columns = self.sampler.columns_from(draws)
         checks.check_columns(self.entries, self.nominal, self.realise(columns))
         return columns
-
-    def _check_names(self, draw: Mapping[str, ArrayLike]) -> None:
-        names = [entry.name for entry in self.entries]
-        for name in draw:
-            if name not in names:
-                raise DREnvError(f"draw.{name}: {unknown_name('entry', name, names, 'entries')}")
-        missing = [name for name in names if name not in draw]
-        if missing:
-            raise DREnvError(f"draw: no value for {', '.join(missing)}; entries: {', '.join(names)}")
 
     def _check_model(self, model: mujoco.MjModel) -> None:
         if model.names != self._model_names:
@@ -272,8 +288,39 @@ class Plan:
 
     def log_prob(self, draw: Mapping[str, ArrayLike]) -> float:
         """Log probability of a Draw under the Spec, before any refusals."""
-        self._check_names(draw)
-        return math.fsum(float(np.sum(entry.distribution.log_prob(draw[entry.name]))) for entry in self.entries)
+        return self.sampler.log_prob(draw)
+
+    # other numbers
+
+    def with_spec(self, spec: Spec) -> Plan:
+        """This Plan with the distributions of another Spec, which must have the same structure.
+
+        Raises DREnvError naming what differs, or what the model cannot take.
+        """
+        _check_same(self.spec, spec)
+        plan = copy.copy(self)
+        plan.spec = spec
+        plan.entries = tuple(
+            dataclasses.replace(entry, distribution=spec.entries[entry.name].distribution) for entry in self.entries
+        )
+        checks.check_supports(spec, plan.entries, plan.nominal)
+        checks.check_delays(spec, plan.entries, plan._buffers)
+        plan.sampler = Sampler(spec, plan.entries)
+        plan._groups = checks.risky_groups(plan.entries, plan.nominal)
+        return plan
+
+
+def _check_same(mine: Spec, other: Spec) -> None:
+    for group, ours, theirs in (
+        ("variables", mine.variables, other.variables),
+        ("entries", mine.entries, other.entries),
+    ):
+        if list(ours) != list(theirs):
+            raise DREnvError(f"{group}: got {', '.join(theirs) or 'none'}, expected those of the Spec that is bound: "
+                             f"{', '.join(ours) or 'none'}")  # fmt: skip
+        for name, drawn in theirs.items():
+            if drawn.structure() != ours[name].structure():
+                raise DREnvError(f"{other.where(name)}: differs from the Spec that is bound in more than numbers")
 
 
 def _snapshot(model: mujoco.MjModel, written: Iterable[str], recompute: bool) -> Arrays:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,11 +44,14 @@ class Tunable:
 
 @dataclasses.dataclass(frozen=True)
 class Distribution(ABC):
-    """A distribution of one real number; equal when type and numbers are equal."""
+    """A distribution of one real number; equal when type and numbers are equal.
+
+    A few are of several numbers (`size`), or depend on other draws (`parents`), which `draw` and
+    `log_prob_given` are then told.
+    """
 
     type_name: ClassVar[str]
     registry: ClassVar[dict[str, type[Distribution]]] = {}
-    discrete: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -77,6 +81,42 @@ class Distribution(ABC):
 
     def _validate(self) -> None:  # noqa: B027 - most distributions accept every finite number
         """Raises DREnvError naming the number that cannot be."""
+
+    @property
+    def discrete(self) -> bool:
+        """Whether `log_prob` is of a mass, not of a density."""
+        return False
+
+    @property
+    def size(self) -> int:
+        """How many numbers a value has."""
+        return 1
+
+    @property
+    def uniforms(self) -> int:
+        """How many uniforms a value takes."""
+        return 1
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Names of the draws that this one depends on."""
+        return ()
+
+    def draw(self, uniform: Array, given: Mapping[str, Array]) -> Array:
+        """Values from uniforms, given the parents' values, which broadcast against them."""
+        return self.quantile(uniform)
+
+    def log_prob_given(self, value: ArrayLike, given: Mapping[str, Array]) -> Array:
+        """`log_prob`, given the parents' values."""
+        return self.log_prob(value)
+
+    def accepts(self, value: Array) -> NDArray[np.bool_]:
+        """Which values (n, k) stay; the others are drawn again."""
+        return np.ones(len(value), bool)
+
+    def narrowed(self, share: float, centre: float) -> Distribution:
+        """The same distribution with `share` of its spread around `centre`; what has no spread stays."""
+        return self
 
     @abstractmethod
     def quantile(self, uniform: ArrayLike) -> Array:
@@ -140,23 +180,30 @@ class Distribution(ABC):
     @staticmethod
     def from_dict(form: object) -> Distribution:
         """Reads the YAML form. Raises DREnvError naming the key that is wrong."""
-        if not isinstance(form, dict):
+        if not isinstance(form, Mapping):
             raise DREnvError(f"got {form!r}, expected a mapping such as {{type: uniform, low: 0.7, high: 1.3}}")
         registry = Distribution.registry
         if "type" not in form:
             raise DREnvError(f"type: missing; types: {', '.join(sorted(registry))}")
         if form["type"] not in registry:
             raise DREnvError(f"type: {unknown_name('distribution', form['type'], registry)}")
-        cls = registry[form["type"]]
+        return registry[form["type"]]._from_form(form)
+
+    @classmethod
+    def _from_form(cls, form: Mapping[str, Any]) -> Distribution:
         fields = {_key(field): field for field in dataclasses.fields(cls)}
-        names = list(fields)
+        optional = [key for key, field in fields.items() if field.default is not dataclasses.MISSING]
+        cls._check_keys(form, tuple(fields), optional)
+        return cls(**{fields[key].name: value for key, value in form.items() if key != "type"})
+
+    @classmethod
+    def _check_keys(cls, form: Mapping[str, Any], names: Sequence[str], optional: Sequence[str] = ()) -> None:
         for key in form:
             if key != "type" and key not in names:
                 raise DREnvError(f"{key}: {unknown_name('key', key, names)} ({cls.type_name} distribution)")
-        for key, field in fields.items():
-            if key not in form and field.default is dataclasses.MISSING:
+        for key in names:
+            if key not in form and key not in optional:
                 raise DREnvError(f"{key}: missing; a {cls.type_name} distribution has {', '.join(names)}")
-        return cls(**{fields[key].name: value for key, value in form.items() if key != "type"})
 
 
 def _key(field: dataclasses.Field[Any]) -> str:

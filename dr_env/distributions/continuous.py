@@ -23,6 +23,11 @@ def _log_density(inside: np.ndarray, log_density: ArrayLike) -> Array:
     return np.where(inside, log_density, -np.inf)
 
 
+def _drawn_in(numbers: tuple[float, ...], share: float, centre: float) -> list[float]:
+    """Numbers moved towards the centre; all of the way at share 0, unmoved at 1."""
+    return [number if share == 1 else centre + share * (number - centre) for number in numbers]
+
+
 def _spread(std: float, bounds: tuple[float, float] | None) -> Tunable:
     if bounds is None:
         return Tunable("std", std, std / 100, std * 10, log=True)
@@ -56,6 +61,9 @@ class Uniform(Distribution):
 
     def support(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def narrowed(self, share: float, centre: float) -> Uniform:
+        return Uniform(*_drawn_in((self.low, self.high), share, centre))
 
     def mean(self) -> float:
         return self.low + 0.5 * (self.high - self.low)
@@ -100,6 +108,11 @@ class LogUniform(Distribution):
     def support(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def narrowed(self, share: float, centre: float) -> LogUniform:
+        middle = math.log(centre) if centre > 0 else 0.5 * math.log(self.low * self.high)
+        low, high = _drawn_in((math.log(self.low), math.log(self.high)), share, middle)
+        return LogUniform(math.exp(low), math.exp(high)) if share < 1 else self
+
     def mean(self) -> float:
         ratio = math.log(self.high / self.low)
         return (self.high - self.low) / ratio if ratio > 0 else self.low
@@ -142,6 +155,9 @@ class Normal(Distribution):
 
     def support(self) -> tuple[float, float]:
         return (-math.inf, math.inf) if self.std > 0 else (self.mean_, self.mean_)
+
+    def narrowed(self, share: float, centre: float) -> Normal:
+        return Normal(_drawn_in((self.mean_,), share, centre)[0], self.std * share)
 
     def mean(self) -> float:
         return self.mean_
@@ -201,6 +217,10 @@ class TruncatedNormal(Distribution):
 
     def support(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def narrowed(self, share: float, centre: float) -> Distribution:
+        mean, low, high = _drawn_in((self.mean_, self.low, self.high), share, centre)
+        return TruncatedNormal(mean, self.std * share, low, high) if high > low else Uniform(low, high)
 
     def mean(self) -> float:
         a, b, sign = self._limits()
@@ -264,6 +284,10 @@ class ScaledBeta(Distribution):
 
     def support(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def narrowed(self, share: float, centre: float) -> Distribution:
+        low, high = _drawn_in((self.low, self.high), share, centre)
+        return ScaledBeta(self.alpha, self.beta, low, high) if high > low else Uniform(low, high)
 
     def mean(self) -> float:
         return self.low + (self.high - self.low) * self.alpha / (self.alpha + self.beta)

@@ -18,7 +18,10 @@ class Constant(Distribution):
 
     value: float
     type_name: ClassVar[str] = "constant"
-    discrete: ClassVar[bool] = True
+
+    @property
+    def discrete(self) -> bool:
+        return True
 
     def quantile(self, uniform: ArrayLike) -> Array:
         return np.full(np.shape(uniform), self.value)
@@ -46,7 +49,10 @@ class Integer(Distribution):
     low: float
     high: float
     type_name: ClassVar[str] = "integer"
-    discrete: ClassVar[bool] = True
+
+    @property
+    def discrete(self) -> bool:
+        return True
 
     def _validate(self) -> None:
         for key in ("low", "high"):
@@ -73,6 +79,10 @@ class Integer(Distribution):
     def support(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def narrowed(self, share: float, centre: float) -> Integer:
+        low, high = (round(centre + share * (end - centre)) for end in (self.low, self.high))
+        return Integer(low, high)
+
     def mean(self) -> float:
         return 0.5 * (self.low + self.high)
 
@@ -84,7 +94,10 @@ class Choice(Distribution):
     values: tuple[float, ...]
     weights: tuple[float, ...] | None = None
     type_name: ClassVar[str] = "choice"
-    discrete: ClassVar[bool] = True
+
+    @property
+    def discrete(self) -> bool:
+        return True
 
     def _validate(self) -> None:
         if not isinstance(self.values, tuple) or not self.values:

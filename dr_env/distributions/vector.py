@@ -110,7 +110,7 @@ class ParameterVector:
         """The distributions with this vector's numbers; entries that it does not name stay."""
         numbers: dict[str, dict[str, float]] = {}
         for name, tunable in zip(self.names, self.tunables, strict=True):
-            numbers.setdefault(name.rpartition(".")[0], {})[tunable.name] = tunable.value
+            numbers.setdefault(name.removesuffix(f".{tunable.name}"), {})[tunable.name] = tunable.value
         for entry in numbers:
             if entry not in distributions:
                 raise DREnvError(unknown_name("entry", entry, distributions, "entries"))

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PrivateAttr,
-    ValidationError,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from dr_env.distributions import Distribution, ParameterVector
+from dr_env.distributions import ParameterVector
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
-from dr_env.spec import schema
+from dr_env.spec.entry import Entry, Variable, read_distribution, read_selector
 from dr_env.spec.explain import explain, locate
 from dr_env.spec.io import Lines, dump_yaml, parse_yaml, read_yaml
-from dr_env.spec.selector import Selector
 
 if TYPE_CHECKING:
     import mujoco
@@ -35,87 +22,51 @@ if TYPE_CHECKING:
     from dr_env.binding import Plan
 
 FORMAT: Literal["dr_env/1"] = "dr_env/1"
-_FIELD = re.compile(r"^([a-z_][a-z0-9_]*)(?:\[(\d+)\])?$")
 
 
-def _select(form: object) -> Selector:
-    return form if isinstance(form, Selector) else Selector.parse(form)
+class Curriculum(BaseModel):
+    """Ranges that widen with training: from a share of their width to all of it."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-def _distribution(form: object) -> Distribution:
-    return form if isinstance(form, Distribution) else Distribution.from_dict(form)
-
-
-class Entry(BaseModel):
-    """One thing that varies: a field of the selected objects, an operation and a distribution."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    select: Annotated[
-        Selector,
-        BeforeValidator(_select),
-        PlainSerializer(lambda selector: selector.to_form()),
-        WithJsonSchema(schema.SELECTOR),
-    ] = Field(description="which objects: one kind and its names, globs or a list of them; or option")
-    field: str = Field(description="the field, with an index for one component: mass, friction[0], gravity[2]")
-    operation: Literal["scale", "add", "set"] = Field(
-        description="scale: nominal * value; add: nominal + value; set: value"
-    )
-    distribution: Annotated[
-        Distribution,
-        BeforeValidator(_distribution),
-        PlainSerializer(lambda distribution: distribution.to_dict()),
-        WithJsonSchema(schema.DISTRIBUTION),
-    ] = Field(description="the distribution of the value")
-    per: Literal["shared", "element"] = Field(
-        default="shared", description="shared: one value for all matches; element: one for each"
-    )
-    coupled: bool = Field(
-        default=True, description="move what physically belongs to the field with it (mass moves inertia)"
-    )
-    tunable: bool = Field(default=True, description="whether tuners may change the distribution")
-    bounds: tuple[float, float] | None = Field(
-        default=None, description="the widest range of values that tuners may explore"
-    )
-
-    @field_validator("field")
-    @classmethod
-    def _field_form(cls, value: str) -> str:
-        if not _FIELD.match(value):
-            raise DREnvError(f"got {value!r}, expected a field name, with an index if need be: friction[0]")
-        return value
+    start: float = Field(default=0.0, ge=0, le=1, description="the share of each range's width to begin with")
+    begin: float = Field(default=0.0, ge=0, le=1, description="the progress of training, 0 .. 1, at which it widens")
+    end: float = Field(default=0.5, ge=0, le=1, description="the progress at which all of the width is reached")
 
     @model_validator(mode="after")
-    def _bounds_order(self) -> Entry:
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
-            raise DREnvError(f"bounds: got {list(self.bounds)}, expected [low, high] with low < high")
+    def _order(self) -> Curriculum:
+        if self.end < self.begin:
+            raise DREnvError(f"end: got {self.end}, expected a progress not before begin = {self.begin}")
         return self
 
-    @property
-    def field_name(self) -> str:
-        """The field without its index."""
-        return self.field.partition("[")[0]
-
-    @property
-    def field_index(self) -> int | None:
-        """The component, or None for all of them."""
-        match = _FIELD.match(self.field)
-        return int(match[2]) if match and match[2] else None
+    def share(self, progress: float) -> float:
+        """The share of the ranges' width at a progress of training, 0 .. 1."""
+        if progress >= self.end:
+            return 1.0
+        ramp = max(0.0, progress - self.begin) / (self.end - self.begin)
+        return self.start + (1 - self.start) * ramp
 
 
 class Spec(BaseModel):
-    """What may vary in a scene and how: a named mapping of entries, in and out of YAML."""
+    """What may vary in a scene and how: named entries, and variables that they may depend on; in and out of YAML."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["dr_env/1"] = Field(default=FORMAT, description="the version of this file format")
+    variables: dict[str, Variable] = Field(
+        default_factory=dict, description="what is drawn for entries to depend on, by name"
+    )
     entries: dict[str, Entry] = Field(default_factory=dict, description="what varies, by name")
+    curriculum: Curriculum | None = Field(default=None, description="how ranges widen while a policy trains")
 
     _source: str = PrivateAttr(default="spec")
     _lines: Lines = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Spec) and list(self.entries.items()) == list(other.entries.items())
+        if not isinstance(other, Spec):
+            return False
+        mine, others = ((list(s.variables.items()), list(s.entries.items()), s.curriculum) for s in (self, other))
+        return mine == others
 
     def __hash__(self) -> int:
         return hash(self.digest())
@@ -143,17 +94,20 @@ class Spec(BaseModel):
             raise DREnvError(f"{source}:1 got {type(data).__name__}, expected a mapping with `format` and `entries`")
         if "format" not in data:
             raise DREnvError(f"{source}:1 format: missing, expected `format: {FORMAT}`")
-        if not isinstance(data.get("entries", {}), Mapping):
-            where = lines.get(("entries",), 1)
-            raise DREnvError(
-                f"{source}:{where} entries: got {data['entries']!r}, expected a mapping of names to entries"
-            )
+        for key in ("variables", "entries"):
+            if not isinstance(data.get(key, {}), Mapping):
+                line = lines.get((key,), 1)
+                raise DREnvError(f"{source}:{line} {key}: got {data[key]!r}, expected a mapping of names to {key}")
         try:
             spec = cls.model_validate(dict(data))
         except ValidationError as error:
-            raise DREnvError(explain(error, source, lines, lambda path: Entry if len(path) > 1 else Spec)) from None
+            raise DREnvError(explain(error, source, lines, _owner)) from None
         except DREnvError as error:
-            raise DREnvError(_locate_entry(data, source, lines, error)) from None
+            raise DREnvError(_locate(data, source, lines, error)) from None
+        for name in spec.variables:
+            if name in spec.entries:
+                where = locate(source, lines, ("entries", name))
+                raise DREnvError(f"{where}: a variable has this name too; give one of them another")
         spec._source, spec._lines = source, lines
         return spec
 
@@ -163,11 +117,13 @@ class Spec(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """The Spec as plain data; what equals its default is left out."""
-        entries = {name: entry.model_dump(exclude_defaults=True) for name, entry in self.entries.items()}
-        for form in entries.values():
-            if "bounds" in form:
-                form["bounds"] = list(form["bounds"])
-        return {"format": self.format, "entries": entries}
+        form: dict[str, Any] = {"format": self.format}
+        if self.variables:
+            form["variables"] = {name: _plain(variable) for name, variable in self.variables.items()}
+        form["entries"] = {name: _plain(entry) for name, entry in self.entries.items()}
+        if self.curriculum is not None:
+            form["curriculum"] = self.curriculum.model_dump(exclude_defaults=True)
+        return form
 
     def to_yaml(self) -> str:
         """The Spec as YAML text."""
@@ -177,26 +133,63 @@ class Spec(BaseModel):
         """Sixteen hex digits that name this Spec's content."""
         return hashlib.blake2b(self.to_yaml().encode(), digest_size=8).hexdigest()
 
+    @property
+    def drawn(self) -> dict[str, Variable]:
+        """Variables and entries by name."""
+        return {**self.variables, **self.entries}
+
     def parameters(self) -> ParameterVector:
-        """The tunable numbers, named `entry.number`."""
-        tunable = {name: entry for name, entry in self.entries.items() if entry.tunable}
+        """The tunable numbers, named `entry.number`; a group that shares its draw has one set of them."""
+        seen: set[str] = set()
+        tunable = {}
+        for name, drawn in self.drawn.items():
+            share = getattr(drawn, "share", None)
+            if drawn.tunable and share not in seen:
+                tunable[name] = drawn
+            if share is not None:
+                seen.add(share)
         return ParameterVector.of(
-            {name: entry.distribution for name, entry in tunable.items()},
-            {name: entry.bounds for name, entry in tunable.items()},
+            {name: drawn.distribution for name, drawn in tunable.items()},
+            {name: drawn.bounds for name, drawn in tunable.items()},
         )
 
     def with_parameters(self, parameters: ParameterVector) -> Spec:
         """The Spec with these tunable numbers; everything else stays."""
-        changed = parameters.update({name: entry.distribution for name, entry in self.entries.items()})
-        entries = {
-            name: entry.model_copy(update={"distribution": changed[name]}) for name, entry in self.entries.items()
-        }
-        return self.model_copy(update={"entries": entries})
+        changed = parameters.update({name: drawn.distribution for name, drawn in self.drawn.items()})
+        leaders: dict[str, str] = {}
+        for name, entry in self.entries.items():
+            if entry.share is not None:
+                changed[name] = changed[leaders.setdefault(entry.share, name)]
+        return self._with_distributions(changed)
+
+    def _with_distributions(self, changed: Mapping[str, Any]) -> Spec:
+        variables, entries = (
+            {name: drawn.model_copy(update={"distribution": changed[name]}) for name, drawn in group.items()}
+            for group in (self.variables, self.entries)
+        )
+        return self.model_copy(update={"variables": variables, "entries": entries})
+
+    def narrowed(self, share: float) -> Spec:
+        """The Spec with `share`, 0 .. 1, of each range's width, around the value that changes nothing.
+
+        What sets a value, and variables, narrow around the middle of their range or their mean; cases keep
+        their odds.
+        """
+        if not 0 <= share <= 1:
+            raise DREnvError(f"share: got {share:g}, expected a number within 0 .. 1")
+        changed = {name: entry.distribution.narrowed(share, entry.neutral) for name, entry in self.entries.items()}
+        for name, variable in self.variables.items():
+            changed[name] = variable.distribution.narrowed(share, variable.middle)
+        return self._with_distributions(changed)
+
+    def at(self, progress: float) -> Spec:
+        """The Spec at a progress of training, 0 .. 1, by its curriculum; without one, the Spec itself."""
+        return self if self.curriculum is None else self.narrowed(self.curriculum.share(progress))
 
     def where(self, entry: str, *keys: str) -> str:
-        """Where an entry's key stands, for messages: `file.yaml:12 entries.name.key`."""
-        path: tuple[str | int, ...] = ("entries", entry, *keys)
-        return locate(self._source, self._lines, path)
+        """Where a key of an entry or a variable stands, for messages: `file.yaml:12 entries.name.key`."""
+        group = "variables" if entry in self.variables else "entries"
+        return locate(self._source, self._lines, (group, entry, *keys))
 
     def bind(self, model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> Plan:
         """Binds the Spec to a compiled model; see `dr_env.binding.bind`."""
@@ -214,27 +207,54 @@ def json_schema() -> dict[str, Any]:
     return form
 
 
-def _locate_entry(data: Mapping[str, Any], source: str, lines: Lines, error: DREnvError) -> str:
+def _plain(drawn: Variable) -> dict[str, Any]:
+    form = drawn.model_dump(exclude_defaults=True)
+    first: dict[str, Any] = {
+        key: form.pop(key) for key in ("select", "field", "operation", "distribution") if key in form
+    }
+    return {**first, **{key: list(value) if isinstance(value, tuple) else value for key, value in form.items()}}
+
+
+def _owner(path: tuple[str | int, ...]) -> type[BaseModel]:
+    """The model that a path's last key belongs to."""
+    if path[0] == "curriculum":
+        return Curriculum if len(path) > 1 else Spec
+    return Spec if len(path) < 2 else Entry if path[0] == "entries" else Variable
+
+
+def _locate(data: Mapping[str, Any], source: str, lines: Lines, error: DREnvError) -> str:
     """Finds the entry and key that a distribution, selector or field refused, by asking each again."""
-    for name, form in data.get("entries", {}).items():
-        if not isinstance(form, Mapping):
-            continue
-        checks = {"select": _select, "distribution": _distribution}
-        for key, check in checks.items():
-            try:
-                if key in form:
-                    check(form[key])
-            except DREnvError as found:
-                path: tuple[str | int, ...] = ("entries", name, key)
-                inner = str(found).partition(":")[0]
-                if (*path, inner) in lines:
-                    return f"{locate(source, lines, (*path, inner))}:{str(found).partition(':')[2]}"
-                return f"{locate(source, lines, path)}: {found}"
-        try:
-            Entry.model_validate(dict(form))
-        except ValidationError:
-            continue
-        except DREnvError as found:
-            key = "bounds" if str(found).startswith("bounds") else "field"
-            return f"{locate(source, lines, ('entries', name, key))}: {str(found).removeprefix('bounds: ')}"
+    groups: tuple[tuple[str, type[Variable]], ...] = (("variables", Variable), ("entries", Entry))
+    for group, model in groups:
+        for name, form in data.get(group, {}).items():
+            if isinstance(form, Mapping):
+                found = _refused(model, form, source, lines, (group, name))
+                if found is not None:
+                    return found
     return f"{source}: {error}"
+
+
+def _refused(
+    model: type[Variable], form: Mapping[str, Any], source: str, lines: Lines, path: tuple[str | int, ...]
+) -> str | None:
+    """What is wrong with one entry or variable, and where."""
+    for key, check in {"select": read_selector, "distribution": read_distribution}.items():
+        try:
+            if key in form:
+                check(form[key])
+        except DREnvError as found:
+            inner, _, rest = str(found).partition(":")
+            keys = inner.replace("[", ".").replace("]", "").split(".")
+            nested = (*path, key, *(int(k) if k.isdigit() else k for k in keys))
+            if nested in lines:
+                return f"{locate(source, lines, nested)}:{rest}"
+            return f"{locate(source, lines, (*path, key))}: {found}"
+    try:
+        model.model_validate(dict(form))
+    except ValidationError:
+        return None
+    except DREnvError as found:
+        key, _, rest = str(found).partition(": ")
+        known = key in model.model_fields
+        return f"{locate(source, lines, (*path, key if known else 'field'))}: {rest if known else found}"
+    return None
