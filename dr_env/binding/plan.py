@@ -188,6 +188,11 @@ class Plan:
             f"(entries {', '.join(entries)}); narrow the distributions"
         )
 
+    def blank_columns(self, count: int) -> Columns:
+        """Columns for n Draws, all 0."""
+        nodes = self.sampler.nodes.items()
+        return {name: np.zeros((count,) if node.scalar else (count, node.width)) for name, node in nodes}
+
     # what a policy may know
 
     @property

@@ -116,10 +116,10 @@ class Sampler:
             )
         if not isinstance(distribution, Switch):
             return distribution
-        on = self.spec.variables.get(distribution.on)
+        on = self.spec.variables.get(distribution.variable)
         if on is None or not isinstance(on.distribution, Categorical):
             cases = [n for n, v in self.spec.variables.items() if isinstance(v.distribution, Categorical)]
-            raise DREnvError(f"{where}: on: {unknown_name('categorical variable', distribution.on, cases)}")
+            raise DREnvError(f"{where}: variable: {unknown_name('categorical variable', distribution.variable, cases)}")
         try:
             return distribution.ordered(on.distribution.labels)
         except DREnvError as error:

@@ -158,10 +158,10 @@ class Mixture(Distribution):
 class Switch(Distribution):
     """A distribution for each case of a categorical variable.
 
-    YAML: `{type: switch, on: weather, cases: {dry: {type: ...}, rain: {type: ...}}}`.
+    YAML: `{type: switch, variable: weather, cases: {dry: {type: ...}, rain: {type: ...}}}`.
     """
 
-    on: str
+    variable: str
     cases: dict[str, Distribution]
     type_name: ClassVar[str] = "switch"
 
@@ -173,11 +173,11 @@ class Switch(Distribution):
                 )
 
     def __hash__(self) -> int:
-        return hash((self.on, tuple(self.cases.items())))
+        return hash((self.variable, tuple(self.cases.items())))
 
     @property
     def parents(self) -> tuple[str, ...]:
-        return (self.on,)
+        return (self.variable,)
 
     @property
     def discrete(self) -> bool:
@@ -188,30 +188,30 @@ class Switch(Distribution):
         for label in labels:
             if label not in self.cases:
                 raise DREnvError(
-                    f"cases: no case '{label}', which '{self.on}' can take; cases: {', '.join(self.cases)}"
+                    f"cases: no case '{label}', which '{self.variable}' can take; cases: {', '.join(self.cases)}"
                 )
         for name in self.cases:
             if name not in labels:
-                raise DREnvError(f"cases.{name}: {unknown_name(f'case of {self.on!r}', name, labels, 'cases')}")
-        return Switch(self.on, {label: self.cases[label] for label in labels})
+                raise DREnvError(f"cases.{name}: {unknown_name(f'case of {self.variable!r}', name, labels, 'cases')}")
+        return Switch(self.variable, {label: self.cases[label] for label in labels})
 
     def draw(self, uniform: Array, given: Mapping[str, Array]) -> Array:
-        which = np.broadcast_to(given[self.on].astype(np.intp), uniform.shape)
+        which = np.broadcast_to(given[self.variable].astype(np.intp), uniform.shape)
         return np.asarray(np.choose(which, [case.quantile(uniform) for case in self.cases.values()]))
 
     def log_prob_given(self, value: ArrayLike, given: Mapping[str, Array]) -> Array:
         x = np.asarray(value, np.float64)
-        which = np.broadcast_to(np.asarray(given[self.on], np.float64).astype(np.intp), x.shape)
+        which = np.broadcast_to(np.asarray(given[self.variable], np.float64).astype(np.intp), x.shape)
         return np.asarray(np.choose(which, [case.log_prob(x) for case in self.cases.values()]))
 
     def quantile(self, uniform: ArrayLike) -> Array:
-        raise DREnvError(f"a switch on '{self.on}' draws nothing by itself")
+        raise DREnvError(f"a switch on '{self.variable}' draws nothing by itself")
 
     def log_prob(self, value: ArrayLike) -> Array:
-        raise DREnvError(f"a switch on '{self.on}' has no density by itself")
+        raise DREnvError(f"a switch on '{self.variable}' has no density by itself")
 
     def entropy(self) -> float:
-        raise DREnvError(f"a switch on '{self.on}' has no entropy by itself")
+        raise DREnvError(f"a switch on '{self.variable}' has no entropy by itself")
 
     def support(self) -> tuple[float, float]:
         return _hull(self.cases.values())
@@ -224,25 +224,27 @@ class Switch(Distribution):
         return _nested(self.cases, bounds)
 
     def replace(self, **numbers: float) -> Switch:
-        return Switch(self.on, _replaced(self.cases, numbers))
+        return Switch(self.variable, _replaced(self.cases, numbers))
 
     def narrowed(self, share: float, centre: float) -> Switch:
-        return Switch(self.on, {name: case.narrowed(share, centre) for name, case in self.cases.items()})
+        return Switch(self.variable, {name: case.narrowed(share, centre) for name, case in self.cases.items()})
 
     def to_dict(self) -> dict[str, Any]:
         cases = {name: case.to_dict() for name, case in self.cases.items()}
-        return {"type": self.type_name, "on": self.on, "cases": cases}
+        return {"type": self.type_name, "variable": self.variable, "cases": cases}
 
     @classmethod
     def _from_form(cls, form: Mapping[str, Any]) -> Switch:
-        cls._check_keys(form, ("on", "cases"))
-        if not isinstance(form["on"], str):
-            raise DREnvError(f"on: got {form['on']!r}, expected the name of a categorical variable (switch)")
+        cls._check_keys(form, ("variable", "cases"))
+        if not isinstance(form["variable"], str):
+            raise DREnvError(
+                f"variable: got {form['variable']!r}, expected the name of a categorical variable (switch)"
+            )
         if not isinstance(form["cases"], Mapping) or not form["cases"]:
             raise DREnvError(
                 f"cases: got {form['cases']!r}, expected a mapping of case names to distributions (switch)"
             )
-        return cls(form["on"], {str(name): within(f"cases.{name}", case) for name, case in form["cases"].items()})
+        return cls(form["variable"], {str(name): within(f"cases.{name}", case) for name, case in form["cases"].items()})
 
 
 @dataclasses.dataclass(frozen=True)

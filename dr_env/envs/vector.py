@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from dr_env.binding import BatchRows, compile_model
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.keys import EpisodeKeys
+from dr_env.envs.redraw import Redraws
 from dr_env.envs.task import Task
 from dr_env.envs.view import Context, Observation, View
 from dr_env.errors import DREnvError, unknown_name
@@ -96,8 +97,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._batch = batch.Batch(
             self.model, num_envs, min(threads, num_envs), persistent=task.stage != mujoco.mjtStage.mjSTAGE_NONE
         )
-        self._sensor = ObservationSensor(num_envs, len(names), task.dt)
-        self._channel = ActionChannel(num_envs, self.model.nu)
+        self._redraws = Redraws(self.plan, task.dt, num_envs)
+        self._sensor = ObservationSensor(num_envs, len(names), task.dt, self._redraws.touches("observation."))
+        self._channel = ActionChannel(num_envs, self.model.nu, self._redraws.touches("action."))
         self._rows = BatchRows(self._batch, {**self._sensor.arrays, **self._channel.arrays})
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
@@ -125,10 +127,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._ended = np.ones(num_envs, bool)
         self._warned = np.zeros((num_envs, len(_DIVERGED)), self._batch.warning.dtype)
         self._last: Array = np.zeros((num_envs, len(names)))
-        self._columns: Columns = {
-            entry.name: np.zeros((num_envs,) if entry.shared else (num_envs, entry.width))
-            for entry in self.plan.entries
-        }
+        self._columns: Columns = self.plan.blank_columns(num_envs)
         self._accepted = self._refused = 0
         self.failures = 0
         """Simulations that have diverged so far."""
@@ -208,6 +207,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.plan.write(self._rows, ids, columns)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         uniform = self._states_ahead.uniform(ids, *keys)
+        self._redraws.begin(ids, self._keys)
         drawn_qpos, drawn_qvel = self.task.reset_state(self.model, uniform)
         self._qpos[ids] = drawn_qpos if qpos is None else qpos
         self._qvel[ids] = drawn_qvel if qvel is None else qvel
@@ -247,6 +247,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._check_actions(actions)
         waiting = self._waiting()
         ids = self._all if waiting is None else np.flatnonzero(~waiting)
+        redrawn = self._redraw(ids) if self._redraws else ids[:0]
         before = {name: live.copy() for name, live in self._live.items()}
         self._ctrl[ids] = self._channel.send(actions if waiting is None else actions[ids], ids)
         failed = self._advance(None if waiting is None else ids)
@@ -264,6 +265,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             reward = np.where(failed, 0.0, reward)
             terms = {name: np.where(failed, 0.0, term) for name, term in terms.items()}
         info = step_info(terms, failed, waiting)
+        if len(redrawn):
+            info.update(draw_info(self._columns, redrawn, self.num_envs))
         ended = terminated | truncated
         if waiting is not None:
             self._begin(np.flatnonzero(waiting))
@@ -276,6 +279,23 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
                 self._begin(over)
                 info.update(draw_info(self._columns, over, self.num_envs))
         return self._shown(), reward, terminated, truncated, info
+
+    def _redraw(self, ids: Ids) -> Ids:
+        """Draws again what is due within the episodes of `ids`; returns the environments that changed."""
+        changed = self._redraws.apply(self.plan, ids, self._elapsed, self._keys, self._columns)
+        if len(changed):
+            self.plan.write(self._rows, changed, {name: column[changed] for name, column in self._columns.items()})
+            for part in (self._sensor, self._channel):
+                part.refresh()
+        return changed
+
+    def set_randomization(self, randomization: Spec) -> None:
+        """Changes what varies, from each environment's next episode on.
+
+        The Spec may differ from the present one in the numbers of its distributions alone.
+        """
+        self.plan = self.plan.with_spec(randomization)
+        self.randomization = randomization
 
     def _check_actions(self, actions: NDArray[np.float32]) -> None:
         if actions.shape != self.action_space.shape:

@@ -21,11 +21,13 @@ class ActionChannel:
     Args:
         num_envs: how many environments.
         size: how many numbers an action has.
+        changing: whether the numbers may change within an episode.
     """
 
-    def __init__(self, num_envs: int, size: int) -> None:
+    def __init__(self, num_envs: int, size: int, changing: bool = False) -> None:
         self.arrays: dict[str, Array] = {f"action.{name}": np.zeros((num_envs, size)) for name in EFFECTS}
         """The numbers of each effect, (num_envs, size), by the name that a Plan writes."""
+        self._changing = changing
         self._noise = KeyedBlocks("action noise", "normal", num_envs, size)
         self._dropout = KeyedBlocks("action dropout", "uniform", num_envs, size)
         self._last: Array = np.zeros((num_envs, size))
@@ -33,11 +35,15 @@ class ActionChannel:
 
     def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
         """Starts new episodes in the environments `ids`, after their numbers are written."""
-        self._active = {name: bool(self.arrays[f"action.{name}"].any()) for name in EFFECTS}
+        self.refresh()
         if any(self._active.values()):
             self._noise.begin(ids, seeds, environments, episodes)
             self._dropout.begin(ids, seeds, environments, episodes)
             self._last[ids] = 0
+
+    def refresh(self) -> None:
+        """Takes up numbers that have changed within an episode."""
+        self._active = {name: self._changing or bool(self.arrays[f"action.{name}"].any()) for name in EFFECTS}
 
     def send(self, actions: NDArray[np.floating[Any]], ids: Ids) -> NDArray[np.floating[Any]]:
         """What arrives of the actions of the environments `ids`, (len(ids), size)."""

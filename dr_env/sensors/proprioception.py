@@ -25,12 +25,14 @@ class ObservationSensor:
         num_envs: how many environments.
         size: how many numbers an observation has.
         dt: seconds between two observations.
+        changing: whether the numbers may change within an episode.
     """
 
-    def __init__(self, num_envs: int, size: int, dt: float) -> None:
+    def __init__(self, num_envs: int, size: int, dt: float, changing: bool = False) -> None:
         self.arrays: dict[str, Array] = {f"observation.{name}": np.zeros((num_envs, size)) for name in EFFECTS}
         """The numbers of each effect, (num_envs, size), by the name that a Plan writes."""
         self._dt = dt
+        self._changing = changing
         self._blocks = {
             name: KeyedBlocks(name, "uniform" if name in ("uniform_noise", "dropout") else "normal", num_envs, size)
             for name in ("noise", "uniform_noise", "walk", "dropout")
@@ -44,7 +46,7 @@ class ObservationSensor:
 
     def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
         """Starts new episodes in the environments `ids`, after their numbers are written."""
-        self._active = {name: bool(self.arrays[f"observation.{name}"].any()) for name in EFFECTS}
+        self._note_active()
         if not any(self._active.values()):
             return
         for blocks in self._blocks.values():
@@ -52,6 +54,18 @@ class ObservationSensor:
         self._walk[ids] = 0
         self._time[ids] = 0
         self._fresh[ids] = True
+        self._lengthen()
+
+    def refresh(self) -> None:
+        """Takes up numbers that have changed within an episode."""
+        self._note_active()
+        self._lengthen()
+
+    def _note_active(self) -> None:
+        self._active = {name: self._changing or bool(self.arrays[f"observation.{name}"].any()) for name in EFFECTS}
+
+    def _lengthen(self) -> None:
+        """Makes the history as long as the longest delay needs."""
         if self._active["delay"]:
             longest = self._steps(slice(None)).max()
             if longest + 1 > self._history.shape[1]:
@@ -59,6 +73,7 @@ class ObservationSensor:
                 for i in np.flatnonzero(~self._fresh):  # those under way keep what they have seen, oldest first
                     old = self._history.shape[1]
                     if old:
+                        grown[i] = self._history[i, self._time[i] % old]  # nothing older is known
                         order = (self._time[i] - 1 - np.arange(old)) % old
                         places = (self._time[i] - 1 - np.arange(old)) % (longest + 1)
                         grown[i, places] = self._history[i, order]

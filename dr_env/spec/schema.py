@@ -63,7 +63,7 @@ DISTRIBUTION: dict[str, Any] = {
         *_SIMPLE,
         _MIXTURE,
         _object(Categorical, {"cases": _map(_NUMBER)}),
-        _object(Switch, {"on": {"type": "string"}, "cases": _map({"anyOf": [*_SIMPLE, _MIXTURE]})}),
+        _object(Switch, {"variable": {"type": "string"}, "cases": _map({"anyOf": [*_SIMPLE, _MIXTURE]})}),
         _object(
             Expression, {"formula": {"type": ["string", "number"]}, "low": _NUMBER, "high": _NUMBER}, ("low", "high")
         ),
