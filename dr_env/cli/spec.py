@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dr_env.cli.models import load_model
 from dr_env.files import write_text
-from dr_env.spec import Spec, json_schema
+from dr_env.spec import Entry, Spec, json_schema
 
 
 def check(file: tyro.conf.Positional[Path], *, model: str | None = None) -> None:
@@ -23,17 +23,24 @@ def check(file: tyro.conf.Positional[Path], *, model: str | None = None) -> None
     """
     spec = Spec.load(file)
     plan = spec.bind(*load_model(model, spec)) if model is not None else None
-    table = Table("entry", "field", "operation", "distribution", "matches")
+    table = Table("name", "field", "operation", "distribution", "drawn", "matches")
     bound = {entry.name: entry for entry in plan.entries} if plan else {}
-    for name, entry in spec.entries.items():
-        form = entry.distribution.to_dict()
+    for name, drawn in spec.drawn.items():
+        form = drawn.distribution.to_dict()
         numbers = ", ".join(f"{key} {value}" for key, value in form.items() if key != "type")
-        matches = ", ".join(bound[name].matches) if plan else "-"
-        table.add_row(name, entry.field, entry.operation, f"{form['type']} ({numbers})", matches)
+        when = drawn.trigger if drawn.every is None else f"every {drawn.every} s"
+        field, operation = (drawn.field, drawn.operation) if isinstance(drawn, Entry) else ("-", "-")
+        matches = ", ".join(bound[name].matches) if name in bound else "-"
+        table.add_row(name, field, operation, f"{form['type']} ({numbers})", when, matches)
     console = Console()
     console.print(table)
     fit = f"fits {model}" if plan else "well formed; give --model to check its names"
-    console.print(f"{file}: {len(spec.entries)} entries, {fit}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{file}: {_count(spec)}, {fit}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _count(spec: Spec) -> str:
+    entries = f"{len(spec.entries)} entries"
+    return f"{len(spec.variables)} variables, {entries}" if spec.variables else entries
 
 
 def schema(*, out: Path | None = None) -> None:
