@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import mujoco
+import numpy as np
 
 from dr_env.binding import compile_model
-from dr_env.envs import make_task, task_names
+from dr_env.envs import Task, make_task, task_names
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 
+def load_task(name: str) -> Task:
+    """An installed task, or one around an MJCF file in which nothing is rewarded."""
+    if _is_file(name):
+        return make_task(name, reward=lambda before, action, after: np.zeros(len(action)))
+    return make_task(name)
+
+
+def _is_file(name: str) -> bool:
+    return name not in task_names() and name.endswith((".xml", ".mjcf", ".urdf"))
+
+
 def load_model(name: str, spec: Spec) -> tuple[mujoco.MjModel, tuple[str, ...]]:
     """The model, compiled with what the Spec needs, and the names of the task's observations."""
-    if name in task_names() or not name.endswith((".xml", ".mjcf", ".urdf")):
+    if not _is_file(name):
         task = make_task(name)
         mjspec = task.mjspec()
         names = task.observation_names(compile_model(mjspec, Spec()))

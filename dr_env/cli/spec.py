@@ -7,20 +7,38 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
-from dr_env.cli.models import load_model
+from dr_env.cli.models import load_model, load_task
+from dr_env.envs import try_out
+from dr_env.errors import DREnvError
 from dr_env.files import write_text
 from dr_env.spec import Entry, Spec, json_schema
 
 
-def check(file: tyro.conf.Positional[Path], *, model: str | None = None) -> None:
+def check(
+    file: tyro.conf.Positional[Path],
+    *,
+    model: str | None = None,
+    run: int = 0,
+    failures: Path = Path("failures"),
+    seed: int = 0,
+) -> None:
     """Check a Spec file; with a model also that every name and range fits it.
+
+    With --run it is also tried out: an episode of random actions under each of so many Draws. Those that
+    make the simulation diverge are reported with the entry to blame, and written as files that replay them.
 
     Args:
         file: The Spec, in YAML.
         model: An MJCF file or an installed task to bind it to.
+        run: How many Draws to try out.
+        failures: The folder for Draws that diverge.
+        seed: Of the Draws and actions tried.
     """
+    if run and model is None:
+        raise DREnvError("--run: needs --model, an MJCF file or an installed task to try the Spec on")
     spec = Spec.load(file)
     plan = spec.bind(*load_model(model, spec)) if model is not None else None
     table = Table("name", "field", "operation", "distribution", "drawn", "matches")
@@ -36,6 +54,25 @@ def check(file: tyro.conf.Positional[Path], *, model: str | None = None) -> None
     console.print(table)
     fit = f"fits {model}" if plan else "well formed; give --model to check its names"
     console.print(f"{file}: {_count(spec)}, {fit}", markup=False, highlight=False, soft_wrap=True)
+
+    if run and model is not None:
+        _try_out(console, spec, model, run, failures, seed)
+
+
+def _try_out(console: Console, spec: Spec, model: str, draws: int, folder: Path, seed: int) -> None:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task_id = bar.add_task("random actions", total=None)
+        rate, found, count = try_out(
+            load_task(model), spec, draws, seed, lambda done, total: bar.update(task_id, completed=done, total=total)
+        )
+    console.print(
+        f"tried {draws} Draws with random actions: {100 * rate:.1f} % of those drawn were accepted, {count} diverged"
+    )
+    for failure in found:
+        path = folder / f"{failure.draw.digest()}.json"
+        write_text(path, failure.draw.to_json() + "\n")
+        why = ", ".join(f"'{name}'" for name in failure.culprits) or "no single entry"
+        console.print(f"  after {failure.seconds:.2f} s: {why} to blame; {path}", markup=False, soft_wrap=True)
 
 
 def _count(spec: Spec) -> str:

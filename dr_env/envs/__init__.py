@@ -3,6 +3,7 @@
 from dr_env.envs.env import Env, GoalEnv
 from dr_env.envs.registration import as_spec, make_env, make_task, make_vector_env, register_tasks, task_names
 from dr_env.envs.rollout import Episodes, Policy, rollout
+from dr_env.envs.stability import Failure, try_out
 from dr_env.envs.task import Fields, Task, state_names
 from dr_env.envs.trainer import TrainedPolicy, Trainer, TrainRequest, make_trainer
 from dr_env.envs.vector import VectorEnv
@@ -12,6 +13,7 @@ __all__ = [
     "DomainRandomization",
     "Env",
     "Episodes",
+    "Failure",
     "Fields",
     "GoalEnv",
     "Policy",
@@ -29,4 +31,5 @@ __all__ = [
     "rollout",
     "state_names",
     "task_names",
+    "try_out",
 ]

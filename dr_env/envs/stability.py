@@ -1,0 +1,112 @@
+"""Which Draws make a simulation diverge, and which of their numbers is to blame."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.envs.task import Task
+from dr_env.envs.vector import VectorEnv
+from dr_env.errors import DREnvError
+from dr_env.records import Draw
+from dr_env.rng import digest
+from dr_env.spec import Spec
+
+Progress = Callable[[int, int], None]
+
+_STEPS = 1000
+_BLAMED = 8  # failures that are looked into
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A Draw under which the simulation diverged.
+
+    Args:
+        draw: the Draw.
+        seconds: when, in simulated time.
+        culprits: the entries of which each alone, put back to what changes nothing, prevents it; empty
+            where it takes several.
+    """
+
+    draw: Draw
+    seconds: float
+    culprits: tuple[str, ...]
+
+
+def try_out(
+    task: Task, spec: Spec, draws: int, seed: int = 0, progress: Progress | None = None
+) -> tuple[float, list[Failure], int]:
+    """Runs an episode of random actions under each of many Draws.
+
+    Args:
+        task: what is simulated.
+        spec: what varies.
+        draws: how many Draws.
+        seed: of Draws and actions.
+        progress: told (steps, steps of an episode) now and then.
+
+    Returns:
+        The acceptance rate, the first failures, and how many there were.
+    """
+    seeds = [digest("try", seed, i) >> 1 for i in range(draws)]
+    env = VectorEnv(task, draws, spec)
+    env.reset(seed=seeds)
+    drawn = env.draws
+    ended = _run(env, _actions(env, seed), progress)
+    failed = np.flatnonzero(ended >= 0).tolist()
+    found = []
+    for i in failed[:_BLAMED]:
+        culprits = _blame(task, spec, drawn[i], seeds[i], _actions(env, seed)[:, i : i + 1])
+        found.append(Failure(drawn[i], float(ended[i]) * task.dt, culprits))
+    return env.acceptance_rate, found, len(failed)
+
+
+def _actions(env: VectorEnv, seed: int) -> NDArray[np.float32]:
+    """Random actions of an episode, (steps, n, actions)."""
+    space = env.single_action_space
+    assert isinstance(space, gym.spaces.Box)
+    low, high = (np.nan_to_num(end, posinf=1.0, neginf=-1.0) for end in (space.low, space.high))
+    shape = (min(env.max_episode_steps, _STEPS), env.num_envs, *low.shape)
+    return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
+
+
+def _run(env: VectorEnv, actions: NDArray[np.float32], progress: Progress | None = None) -> NDArray[np.int64]:
+    """The step in which each environment's first episode diverged, or -1, (n,)."""
+    ended = np.full(env.num_envs, -1)
+    running = np.ones(env.num_envs, bool)
+    for step, action in enumerate(actions, 1):
+        *_, terminated, truncated, info = env.step(action)
+        ended[running & info.get("dr_failure", False)] = step
+        running &= ~(terminated | truncated)
+        if progress is not None:
+            progress(step, len(actions))
+        if not running.any():
+            break
+    return ended
+
+
+def _blame(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.float32]) -> tuple[str, ...]:
+    """The entries that, alone put back to what changes nothing, prevent a divergence."""
+    plan = VectorEnv(task, 1, spec).plan
+    names, variants = [], []
+    for bound in plan.entries:
+        name, entry = bound.name, spec.entries[bound.name]
+        nominal = float(plan.nominal[bound.field.array][bound.flat].mean())
+        variant = {**draw, name: np.full_like(draw[name], nominal if entry.operation == "set" else entry.neutral)}
+        try:
+            plan.columns_from([variant])
+        except DREnvError:
+            continue  # physics does not allow it beside the other values
+        names.append(name)
+        variants.append(Draw(variant, plan.binding))
+    if not names:
+        return ()
+    env = VectorEnv(task, len(names), spec)
+    env.reset(seed=[seed] * len(names), options={"draw": variants})
+    ended = _run(env, np.repeat(actions, len(names), axis=1))
+    return tuple(name for name, step in zip(names, ended.tolist(), strict=True) if step < 0)
