@@ -40,6 +40,7 @@ lint: setup
 bench: setup
 	$(BIN)/dr-env bench vector
 	$(BIN)/dr-env bench reset
+	$(BIN)/dr-env bench memory
 	$(BIN)/dr-env bench train
 
 clean:

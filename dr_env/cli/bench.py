@@ -24,7 +24,7 @@ def bench(
     """Measure speed against rivals in the same run, within a minute.
 
     Args:
-        name: What to measure: vector (environment steps), reset (new episodes) or train (PPO end to end).
+        name: What to measure: vector (environment steps), reset (new episodes), memory or train (PPO end to end).
         task: The task.
         as_json: Print one JSON object as the last line.
     """
