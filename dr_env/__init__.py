@@ -4,7 +4,7 @@ One declarative `Spec` says what may vary; bound to a model it is a `Plan`, whic
 writes them. `VectorEnv` and `Env` run a `Task` under a Spec through Gymnasium.
 """
 
-from dr_env.binding import Plan, bind, compile_model
+from dr_env.binding import Build, Plan, bind, build_model, compile_model
 from dr_env.distributions import Distribution, ParameterVector
 from dr_env.envs import (
     DomainRandomization,
@@ -32,6 +32,7 @@ from dr_env.spec import Entry, Selector, Spec
 __version__ = "0.1.0"
 
 __all__ = [
+    "Build",
     "DREnvError",
     "Distribution",
     "DomainRandomization",
@@ -52,6 +53,7 @@ __all__ = [
     "__version__",
     "as_spec",
     "bind",
+    "build_model",
     "compile_model",
     "make_env",
     "make_task",

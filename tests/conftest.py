@@ -88,6 +88,10 @@ FULL_MODEL = """
     <motor name="push" joint="slide" gear="5" ctrlrange="-1 1"/>
     <position name="servo" joint="shoulder" kp="20" kv="1" ctrlrange="-1 1" forcerange="-3 3"/>
   </actuator>
+  <sensor>
+    <jointpos name="encoder" joint="shoulder"/>
+    <gyro name="gyro" site="hook"/>
+  </sensor>
 </mujoco>
 """
 

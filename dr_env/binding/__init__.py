@@ -1,7 +1,10 @@
 """Binding a Spec to a compiled MuJoCo model."""
 
-from dr_env.binding.compile import compile_model
+from dr_env.binding.build import Build
+from dr_env.binding.compile import build_model, compile_model
+from dr_env.binding.describe import describe_fields
 from dr_env.binding.fields import FIELDS, Field
+from dr_env.binding.held import held_row
 from dr_env.binding.indexing import JOINT_WIDTHS, object_names
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
@@ -11,11 +14,15 @@ __all__ = [
     "FIELDS",
     "JOINT_WIDTHS",
     "BatchRows",
+    "Build",
     "Field",
     "Offer",
     "Plan",
     "bind",
+    "build_model",
     "compile_model",
+    "describe_fields",
+    "held_row",
     "object_names",
     "offers",
     "propose",

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +16,7 @@ from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 Arrays = Mapping[str, NDArray[np.float64]]
-_BOUNDED = "uniform or truncated_normal, or give an expression low and high"
+BOUNDED = "uniform or truncated_normal, or give an expression low and high"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +65,12 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
         if _shares(entry, entries) or _open(entry):
             continue
         low, high = entry.distribution.support()
-        ends = np.array([_final(entry.operation, base, end) for end in (low, high)])
+        ends = np.array([final(entry.operation, base, end) for end in (low, high)])
         for end in (ends.min(0), ends.max(0)):
-            wrong = _outside(entry.field, entry.component, base, end)
+            wrong = outside(entry.field, entry.component, base, end)
             if wrong.any():
                 first = int(np.flatnonzero(wrong)[0])
-                raise DREnvError(_refusal(spec, entry, base[first], end[first], first))
+                raise DREnvError(refusal(spec, entry, base[first], end[first], first))
 
 
 def _check_contradictions(spec: Spec, entries: Sequence[BoundEntry]) -> None:
@@ -87,7 +86,8 @@ def _check_contradictions(spec: Spec, entries: Sequence[BoundEntry]) -> None:
                 )
 
 
-def _refusal(spec: Spec, entry: BoundEntry, base: float, reached: float, element: int) -> str:
+def refusal(spec: Spec, entry: BoundEntry, base: float, reached: float, element: int) -> str:
+    """Says that an entry can take an element to a value that is not legal."""
     low, high = entry.distribution.support()
     if math.isinf(low) or math.isinf(high):
         mend = f"; {entry.distribution.type_name} is unbounded, use truncated_normal with low and high"
@@ -105,7 +105,7 @@ def check_columns(entries: Sequence[BoundEntry], nominal: Arrays, arrays: Arrays
     for entry in entries:
         values = arrays[entry.field.array][:, entry.flat]
         base = nominal[entry.field.array][entry.flat]
-        wrong = _outside(entry.field, entry.component, base, values)
+        wrong = outside(entry.field, entry.component, base, values)
         if wrong.any():
             row, element = (int(i) for i in np.argwhere(wrong)[0])
             raise DREnvError(
@@ -151,7 +151,7 @@ def violations(arrays: Arrays, checks: Sequence[Check]) -> NDArray[np.bool_]:
     wrong = []
     for check in checks:
         array = arrays[check.field.array]
-        wrong.append(_outside(check.field, check.component, check.base, array[:, check.flat]).any(1))
+        wrong.append(outside(check.field, check.component, check.base, array[:, check.flat]).any(1))
         if check.field.triangle:
             wrong.append(_unphysical(array, check.flat))
         if check.field.ordered:
@@ -159,64 +159,14 @@ def violations(arrays: Arrays, checks: Sequence[Check]) -> NDArray[np.bool_]:
     return np.asarray(np.any(wrong, axis=0), bool)
 
 
-@dataclasses.dataclass(frozen=True)
-class Buffers:
-    """What a model has of buffers for actuator delays.
-
-    Args:
-        held: samples of each actuator's buffer, (nu,).
-        delay: nominal delays in s, (nu,).
-        timestep: s.
-    """
-
-    held: NDArray[np.int_]
-    delay: NDArray[np.float64]
-    timestep: float
-
-    @classmethod
-    def of(cls, model: mujoco.MjModel) -> Buffers:
-        """A model's."""
-        return cls(model.actuator_history[:, 0].copy(), model.actuator_delay.copy(), float(model.opt.timestep))
-
-
-def check_delays(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> None:
-    """Refuses a delay that the model has no buffer for."""
-    for entry in entries:
-        if entry.field.array != "actuator_delay":
-            continue
-        for actuator, needed in delay_samples(spec, entry, buffers).items():
-            if buffers.held[actuator] < needed:
-                raise DREnvError(
-                    f"{spec.where(entry.name, 'field')}: the delay needs a buffer of {needed} samples, the model has "
-                    f"{buffers.held[actuator]}; compile it with dr_env.compile_model(mjspec, spec), or set nsample on "
-                    "the actuator"
-                )
-
-
-def delay_samples(spec: Spec, entry: BoundEntry, buffers: Buffers) -> dict[int, int]:
-    """Buffer samples that a delay entry needs: actuator -> ceil(longest delay / timestep)."""
-    base = buffers.delay[entry.flat]
-    longest = np.maximum(*(_final(entry.operation, base, end) for end in entry.distribution.support()))
-    if not np.isfinite(longest).all():
-        raise DREnvError(
-            f"{spec.where(entry.name, 'distribution')}: a delay needs a longest value for its buffer, but "
-            f"{entry.distribution.type_name} is unbounded; use {_BOUNDED}"
-        )
-    wrong = _outside(entry.field, entry.component, base, longest)
-    if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        raise DREnvError(_refusal(spec, entry, base[first], longest[first], first))
-    steps = np.ceil(longest / buffers.timestep - 1e-9).astype(int)
-    return {int(actuator): int(count) for actuator, count in zip(entry.flat, steps, strict=True) if count > 0}
-
-
-def _final(operation: str, base: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+def final(operation: str, base: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """Field values from nominal ones."""
     if operation == "scale":
         return np.where(base == 0, 0.0, base * value) if math.isinf(value) else base * value
     return base + value if operation == "add" else np.full_like(base, value)
 
 
-def _outside(
+def outside(
     field: Field, component: Index, base: NDArray[np.float64], values: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Which values (..., r) of elements with components and nominal values (r,) are not legal."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import mujoco
 import numpy as np
@@ -24,8 +25,8 @@ class Field:
     Args:
         kind: the selector kind.
         name: its name in a Spec.
-        array: the MjModel array that holds it ("opt.*" for options; "observation.*" and "action.*" are
-            held by the environment, which passes them to the same writer).
+        array: the MjModel array that holds it, "opt.*" for options; or one of `dr_env.binding.held`, which the
+            environment acts on; or one of `dr_env.binding.derived`, from which several of the model's follow.
         unit: SI unit of one component.
         columns: the columns of the array's rows that are its components; empty where the array has
             one number a row.
@@ -35,9 +36,12 @@ class Field:
         ordered: whether its two components are a lower and an upper limit.
         triangle: whether the three components are moments of inertia, none above the sum of the others.
         allowed: the only values there are, for whole numbers.
-        axis: what a row of the array is: the object, or each of a joint's degrees of freedom or positions.
+        axis: what a row of the array is: the object, or each of a joint's degrees of freedom or positions,
+            or each number that a sensor reads.
         moves: (array, columns) multiplied by the same factor, unless the entry is not `coupled`.
-        needs: what the selected objects must be (`dr_env.binding.checks`).
+        needs: what the selected objects must be (`dr_env.binding.needs`), separated by commas.
+        compile: whether entries with `trigger: compile` are written into the model's description, before it is
+            compiled: never, may (else into the model, if `needs` are met), must.
         note: what a user should know.
     """
 
@@ -56,6 +60,7 @@ class Field:
     axis: str = "object"
     moves: tuple[tuple[str, tuple[int, ...]], ...] = ()
     needs: str = ""
+    compile: Literal["never", "may", "must"] = "never"
     note: str = ""
 
     @property
@@ -90,6 +95,8 @@ _IMPEDANCE = "1, 1, m, 1, 1"
 _IMPEDANCE_LOW, _IMPEDANCE_HIGH = (0, 0, 0, 0, 1), (1, 1, _INF, 1, _INF)
 _SOLREF = "time constant and damping ratio if positive, -stiffness and -damping if negative; the sign stays"
 _ITS = "the observation's"
+_SENSORS = "the sensor's"
+_ROTATION = "a rotation vector in its own frame, nominally 0"
 _OVERRIDE = "used with the override flag"
 
 FIELDS: tuple[Field, ...] = (
@@ -98,13 +105,32 @@ FIELDS: tuple[Field, ...] = (
     Field("body", "inertia", "body_inertia", "kg m^2", _XYZ, low=0, above_low=True, triangle=True,
           note="principal moments, about the centre of mass"),
     Field("body", "com", "body_ipos", "m", _XYZ, needs="full body", note="centre of mass, in the body's frame"),
-    Field("body", "pos", "body_pos", "m", _XYZ, needs="moving body", note="in the parent's frame"),
+    Field("body", "pos", "body_pos", "m", _XYZ, needs="moving body", compile="may",
+          note="in the parent's frame; of a static body by trigger: compile"),
+    Field("body", "rotation", "derived.body_rotation", "rad", _XYZ, needs="moving body", compile="may",
+          note=_ROTATION + "; of a static body by trigger: compile"),
+    Field("body", "pseudo_inertia", "derived.pseudo_inertia", "1 (0 to 6), m (7 to 9)", tuple(range(10)),
+          needs="full body, body with mass",
+          note="alpha, d1 d2 d3, s12 s23 s13, t1 t2 t3: mass, centre and inertia together, always possible"),
     Field("body", "gravcomp", "body_gravcomp", "1", note="1 cancels gravity"),
+    Field("body", "push_force", "push.force", "N", low=0, needs="pushable body",
+          note="of each push, on the centre of mass, for its duration"),
+    Field("body", "push_duration", "push.duration", "s", low=0, needs="pushable body",
+          note="how long a push's force acts; the mean over each control step is exact"),
+    Field("body", "push_impulse", "push.impulse", "N s", low=0, needs="pushable body",
+          note="given in the control step in which a push starts, beside its force"),
+    Field("body", "push_rate", "push.rate", "1/s", low=0, high=1000, needs="pushable body",
+          note="pushes at random times"),
+    Field("body", "push_interval", "push.interval", "s", low=0.001, needs="pushable body",
+          note="pushes at regular times"),
+    Field("body", "push_axes", "push.axes", "1", _XYZ, low=0, needs="pushable body",
+          note="weights of the world's axes in a push's random direction; 1 1 0 is horizontal"),
     Field("geom", "friction", "geom_friction", "1, m, m", _XYZ, low=0,
           note="sliding, torsional, rolling; a contact takes the larger of its two geoms', so vary both"),
     Field("geom", "size", "geom_size", "m", _XYZ, low=0, needs="shaped geom",
           note="by shape, as in MJCF; masses do not follow"),
     Field("geom", "pos", "geom_pos", "m", _XYZ, note="in the body's frame"),
+    Field("geom", "rotation", "derived.geom_rotation", "rad", _XYZ, note=_ROTATION),
     Field("geom", "solref", "geom_solref", _CONTACT, _PAIR, keeps_sign=True, note=_SOLREF),
     Field("geom", "solimp", "geom_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH),
     Field("geom", "margin", "geom_margin", "m", low=0),
@@ -112,6 +138,7 @@ FIELDS: tuple[Field, ...] = (
     Field("geom", "condim", "geom_condim", "1", allowed=(1, 3, 4, 6)),
     Field("geom", "priority", "geom_priority", "1", note="the higher one's contact parameters count"),
     Field("site", "pos", "site_pos", "m", _XYZ, note="in the body's frame"),
+    Field("site", "rotation", "derived.site_rotation", "rad", _XYZ, note=_ROTATION),
     Field("joint", "damping", "dof_damping", "N s/m or N m s/rad", low=0, axis="dof"),
     Field("joint", "stiffness", "jnt_stiffness", "N/m or N m/rad", low=0),
     Field("joint", "armature", "dof_armature", "kg or kg m^2", low=0, axis="dof"),
@@ -149,6 +176,20 @@ FIELDS: tuple[Field, ...] = (
     Field("actuator", "damping", "actuator_damping", "N s/m or N m s/rad", low=0),
     Field("actuator", "delay", "actuator_delay", "s", low=0, high=_LONGEST,
           note="0, or at least one timestep; the environment compiles the buffer in"),
+    Field("sensor", "noise", "sensor.noise", _SENSORS, low=0, axis="reading",
+          note="standard deviation of Gaussian noise"),
+    Field("sensor", "uniform_noise", "sensor.uniform_noise", _SENSORS, low=0, axis="reading",
+          note="half width of uniform noise"),
+    Field("sensor", "bias", "sensor.bias", _SENSORS, axis="reading", note="offset of a whole episode"),
+    Field("sensor", "walk", "sensor.walk", _SENSORS + " / sqrt(s)", low=0, axis="reading",
+          note="growth of a random walk"),
+    Field("sensor", "quantum", "sensor.quantum", _SENSORS, low=0, axis="reading", note="readings are multiples of it"),
+    Field("sensor", "dropout", "sensor.dropout", "1", low=0, high=1, axis="reading",
+          note="probability that the last reading is repeated"),
+    Field("sensor", "delay", "sensor_delay", "s", low=0, high=_LONGEST,
+          note="rounded up to whole timesteps; the environment compiles the buffer in"),
+    Field("option", "timestep", "opt.timestep", "s", low=0, above_low=True, compile="must",
+          note="by trigger: compile; an action takes as many steps as come nearest to its time"),
     Field("option", "gravity", "opt.gravity", "m/s^2", _XYZ),
     Field("option", "wind", "opt.wind", "m/s", _XYZ, note="acts where density or viscosity is above 0"),
     Field("option", "magnetic", "opt.magnetic", "model's own", _XYZ),
@@ -172,6 +213,8 @@ FIELDS: tuple[Field, ...] = (
     Field("action", "noise", "action.noise", "the action's", low=0, note="standard deviation of Gaussian noise"),
     Field("action", "dropout", "action.dropout", "1", low=0, high=1,
           note="probability that the last action is repeated"),
+    Field("action", "jitter", "action.jitter", "s", low=0, high=_LONGEST,
+          note="a delay up to this much, redrawn each control step, on top of the actuator's"),
 )  # fmt: skip
 
 _TABLE = {(field.kind, field.name): field for field in FIELDS}

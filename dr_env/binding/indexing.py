@@ -8,7 +8,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.binding.build import COMPILED
 from dr_env.binding.fields import Field, find_field
+from dr_env.binding.held import HELD, held_nominal, held_row
 from dr_env.binding.needs import NEEDS
 from dr_env.distributions import Distribution
 from dr_env.errors import DREnvError
@@ -26,6 +28,7 @@ _OBJECTS = {
     "tendon": (mujoco.mjtObj.mjOBJ_TENDON, "ntendon"),
     "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
     "action": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),  # an action is named after its actuator
+    "sensor": (mujoco.mjtObj.mjOBJ_SENSOR, "nsensor"),
 }
 JOINT_WIDTHS = {
     int(mujoco.mjtJoint.mjJNT_FREE): (7, 6),
@@ -78,30 +81,34 @@ def object_names(model: mujoco.MjModel, kind: str, observations: tuple[str, ...]
 
 def nominal_array(model: mujoco.MjModel, name: str, observations: int) -> NDArray[np.float64]:
     """A copy of a model array, flattened."""
-    if name.startswith("observation."):
-        return np.zeros(observations)
-    if name.startswith("action."):
-        return np.zeros(model.nu)
+    name = name.removeprefix(COMPILED)
+    if name.startswith(HELD):
+        return held_nominal(model, name, observations)
     if name.startswith("opt."):
         return np.atleast_1d(np.array(getattr(model.opt, name[4:]), np.float64)).reshape(-1)
     return np.array(getattr(model, name), np.float64).reshape(-1)
 
 
 def _row_width(model: mujoco.MjModel, array: str) -> int:
-    if array.startswith(("opt.", "observation.", "action.")):
+    array = array.removeprefix(COMPILED)
+    if array.startswith("opt."):
         return 1
+    if array.startswith(HELD):
+        return len(held_row(array))
     shape = getattr(model, array).shape
     return int(np.prod(shape[1:], dtype=int))
 
 
 def _rows(model: mujoco.MjModel, field: Field, matched: list[int]) -> tuple[list[int], list[int]]:
     """Array rows of the matched objects, and the match that each belongs to."""
-    if field.axis == "dof":
+    if field.axis in ("dof", "reading"):
         rows: list[int] = []
         owners: list[int] = []
-        for owner, joint in enumerate(matched):
-            start = int(model.jnt_dofadr[joint])
-            count = JOINT_WIDTHS[int(model.jnt_type[joint])][1]
+        for owner, i in enumerate(matched):
+            if field.axis == "dof":
+                start, count = int(model.jnt_dofadr[i]), JOINT_WIDTHS[int(model.jnt_type[i])][1]
+            else:
+                start, count = int(model.sensor_adr[i]), int(model.sensor_dim[i])
             rows += range(start, start + count)
             owners += [owner] * count
         return rows, owners
@@ -115,13 +122,14 @@ def lacking(model: mujoco.MjModel, field: Field, matched: Index, names: list[str
     if field.axis == "qpos":
         kind = model.jnt_type[matched]
         met = (kind == int(mujoco.mjtJoint.mjJNT_SLIDE)) | (kind == int(mujoco.mjtJoint.mjJNT_HINGE))
-        reason = "has more than one position; only slides and hinges have a single one"
-    elif field.needs:
-        need = NEEDS[field.needs]
-        met, reason = need.met(model, matched), need.lacking
+        judged = [(met, "has more than one position; only slides and hinges have a single one")]
     else:
-        return ""
-    return "" if met.all() else f"{field.kind} '{names[matched[np.flatnonzero(~met)[0]]]}' {reason}"
+        needs = [NEEDS[name] for name in field.needs.split(", ") if name]
+        judged = [(need.met(model, matched), need.lacking) for need in needs]
+    for met, reason in judged:
+        if not met.all():
+            return f"{field.kind} '{names[matched[np.flatnonzero(~met)[0]]]}' {reason}"
+    return ""
 
 
 def _frozen(values: list[int]) -> Index:
@@ -137,6 +145,13 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
         field = find_field(kind, entry.field_name)
     except DREnvError as error:
         raise DREnvError(f"{spec.where(name, 'field')}: {error}") from None
+    if entry.trigger == "compile" and field.compile != "never":
+        field = dataclasses.replace(field, array=COMPILED + field.array, needs="placed body" if kind == "body" else "")
+    elif field.compile == "must":
+        raise DREnvError(
+            f"{spec.where(name, 'trigger')}: got {entry.trigger}, but {field.name} is fixed when the model is "
+            "compiled; write `trigger: compile`"
+        )
     index = entry.field_index
     if index is not None and index >= field.components:
         raise DREnvError(

@@ -37,10 +37,13 @@ NEEDS: dict[str, Need] = {
         "is one that MuJoCo treats as simple; compile it with dr_env.compile_model(mjspec, spec), "
         'or write simple="false" in the MJCF',
     ),
+    "placed body": Need(lambda m, ids: ids != 0, "has no pose"),
+    "body with mass": Need(lambda m, ids: m.body_mass[ids] > 0, "has no mass"),
     "moving body": Need(
         lambda m, ids: m.body_weldid[ids] != 0,
-        "is static, and MuJoCo fixes the collision bounds of static bodies when it compiles; move it in the MJCF",
+        "is static, and MuJoCo fixes the collision bounds of static bodies when it compiles; write `trigger: compile`",
     ),
+    "pushable body": Need(lambda m, ids: m.body_weldid[ids] != 0, "is static, so no push moves it"),
     "shaped geom": Need(
         lambda m, ids: np.isin(m.geom_type[ids], _SHAPED),
         "has no size that can vary; a sphere, capsule, ellipsoid, cylinder or box has",

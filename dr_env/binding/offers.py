@@ -70,7 +70,9 @@ def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Of
         if not chosen:
             continue
         form = "option" if field.kind == "option" else {field.kind: [_literal(name) for name in chosen]}
-        nothing = {"operation": "add", "distribution": {"type": "constant", "value": 0}}
+        nothing: dict[str, Any] = {"operation": "add", "distribution": {"type": "constant", "value": 0}}
+        if field.compile == "must":
+            nothing["trigger"] = "compile"
         entry = Entry.model_validate({"select": form, "field": field.name, **nothing})
         bound = resolve(Spec(), field.name, entry, model, observations)
         values = nominal_array(model, field.array, len(observations))[bound.flat]

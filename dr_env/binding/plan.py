@@ -14,8 +14,13 @@ from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
 from dr_env.binding import checks
+from dr_env.binding.build import COMPILED, Build, check_replay, compiled_names
+from dr_env.binding.delays import Buffers, check_delays
+from dr_env.binding.derived import DERIVED
+from dr_env.binding.held import HELD
 from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
-from dr_env.binding.rows import HELD, Ids, ModelRows, Rows
+from dr_env.binding.pushes import check_pushes
+from dr_env.binding.rows import Ids, ModelRows, Rows
 from dr_env.binding.sampler import Node, Sampler
 from dr_env.errors import DREnvError
 from dr_env.records import Columns, Draw
@@ -28,19 +33,20 @@ MAX_ATTEMPTS = 100
 _ONE = np.zeros(1, np.intp)
 
 
-def bind(spec: Spec, model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> Plan:
+def bind(spec: Spec, model: mujoco.MjModel, observations: tuple[str, ...] = (), build: Build | None = None) -> Plan:
     """Binds a Spec to a compiled model.
 
     Args:
         spec: what may vary.
         model: the compiled model; its present values are the nominal ones.
         observations: names of the observation's numbers, for entries that select them.
+        build: how the model was compiled, if the Spec has a part in that (`build_model`).
 
     Raises:
         DREnvError: a name, field or index that the model does not have; a distribution that can
             leave a field's support; a delay without a buffer. The message names file, line and key.
     """
-    return Plan(spec, model, observations)
+    return Plan(spec, model, observations, build)
 
 
 class Plan:
@@ -49,13 +55,18 @@ class Plan:
     Values are always computed from the nominal ones, in the order of the Spec's entries.
     """
 
-    def __init__(self, spec: Spec, model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, spec: Spec, model: mujoco.MjModel, observations: tuple[str, ...] = (), build: Build | None = None
+    ) -> None:
         self.spec = spec
         self.entries: tuple[BoundEntry, ...] = tuple(
             resolve(spec, name, entry, model, observations) for name, entry in spec.entries.items()
         )
         names = {array for entry in self.entries for array in entry.arrays}
+        names |= {array for name in names & DERIVED.keys() for array, _ in DERIVED[name].writes}
+        build = build or _unbuilt(spec, self.entries, model)
         self.nominal: Arrays = {name: nominal_array(model, name, len(observations)) for name in sorted(names)}
+        self.nominal |= {name: values.copy() for name, values in build.nominal.items() if name in names}
         for array in self.nominal.values():
             array.flags.writeable = False
         self.recompute = any(entry.field.recompute for entry in self.entries) or any(
@@ -66,10 +77,21 @@ class Plan:
         self._workspace = mujoco.MjData(model) if self.recompute else None
         self.binding = self._digest()
         checks.check_supports(spec, self.entries, self.nominal)
-        self._buffers = checks.Buffers.of(model)
-        checks.check_delays(spec, self.entries, self._buffers)
+        self._buffers = Buffers.of(model)
+        check_delays(spec, self.entries, self._buffers)
+        check_pushes(spec, self.entries)
         self.sampler = Sampler(spec, self.entries)
         self._groups = checks.risky_groups(self.entries, self.nominal)
+        self._fix(build)
+
+    def _fix(self, build: Build) -> None:
+        """Draws once what is drawn when a model is compiled, the same for every environment and episode."""
+        names = compiled_names(self.spec)
+        if names:
+            self.sampler.fixed = {name: column for name, column in build.columns.items() if name in names}
+            first = np.zeros(1, np.uint64)
+            columns, _ = self.sample_columns(first + np.uint64(build.seed), first, first)
+            self.sampler.fixed = {name: columns[name] for name in names}
 
     def _digest(self) -> str:
         digest = hashlib.blake2b(self._model_names, digest_size=8)
@@ -240,6 +262,8 @@ class Plan:
             work[:, entry.flat] = after
             for move in entry.moves:
                 arrays[move.array][:, move.flat] *= factor[:, move.primary]
+        for name in arrays.keys() & DERIVED.keys():
+            DERIVED[name].apply(arrays[name], arrays)
         return arrays
 
     def write(self, rows: Rows, ids: Ids, columns: Mapping[str, ArrayLike]) -> None:
@@ -281,6 +305,7 @@ class Plan:
                     f"draw: made for another model or Spec (binding {draw.binding}), expected {self.binding}"
                 )
         columns = self.sampler.columns_from(draws)
+        check_replay(self.sampler.fixed, columns)
         checks.check_columns(self.entries, self.nominal, self.realise(columns))
         return columns
 
@@ -309,10 +334,24 @@ class Plan:
             dataclasses.replace(entry, distribution=spec.entries[entry.name].distribution) for entry in self.entries
         )
         checks.check_supports(spec, plan.entries, plan.nominal)
-        checks.check_delays(spec, plan.entries, plan._buffers)
+        check_delays(spec, plan.entries, plan._buffers)
+        check_pushes(spec, plan.entries)
         plan.sampler = Sampler(spec, plan.entries)
+        plan.sampler.fixed = self.sampler.fixed
         plan._groups = checks.risky_groups(plan.entries, plan.nominal)
         return plan
+
+
+def _unbuilt(spec: Spec, entries: Iterable[BoundEntry], model: mujoco.MjModel) -> Build:
+    """A model that the Spec had no part in compiling. Raises DREnvError where it should have had one."""
+    for entry in entries:
+        if entry.field.array.startswith(COMPILED):
+            raise DREnvError(
+                f"{spec.where(entry.name, 'trigger')}: got compile, but this model is compiled already; use an "
+                "environment of dr_env, or build = dr_env.build_model(mjspec, spec) and "
+                "spec.bind(build.model, build=build)"
+            )
+    return Build(model, 0)
 
 
 def _check_same(mine: Spec, other: Spec) -> None:

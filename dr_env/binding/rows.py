@@ -10,8 +10,9 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
-HELD = ("observation.", "action.")
-"""Beginnings of the names of arrays that an environment holds, not the model."""
+from dr_env.binding.build import COMPILED
+from dr_env.binding.derived import DERIVED
+from dr_env.binding.held import HELD
 
 Ids = NDArray[np.intp]
 Array = NDArray[np.float64]
@@ -36,7 +37,9 @@ class BatchRows:
         self._arrays: dict[str, Array] = {}
 
     def write(self, name: str, ids: Ids, values: Array) -> None:
-        """Writes (len(ids), size) flattened values of one array."""
+        """Writes (len(ids), size) flattened values of one array; what is derived or compiled is in others already."""
+        if name in DERIVED or name.startswith(COMPILED):
+            return
         if name not in self._arrays:
             live = self._held[name] if name in self._held else self._batch.expand(name)
             self._arrays[name] = live.reshape(self._batch.nsim, -1)

@@ -59,6 +59,8 @@ class Sampler:
 
     def __init__(self, spec: Spec, entries: Sequence[BoundEntry]) -> None:
         self.spec = spec
+        self.fixed: Columns = {}
+        """Columns of one row that every Draw has: what was drawn when the model was compiled."""
         self._labels = _joint_columns(spec)
         leaders = _leaders(spec, entries)
         widths = {name: variable.distribution.size for name, variable in spec.variables.items()}
@@ -176,7 +178,9 @@ class Sampler:
         count = len(uniform)
         columns: Columns = {}
         for node in self._order:
-            if only is not None and base is not None and node.name not in only:
+            if node.name in self.fixed:
+                columns[node.name] = np.repeat(self.fixed[node.name], count, axis=0)
+            elif only is not None and base is not None and node.name not in only:
                 columns[node.name] = base[node.name]
             elif node.leader is not None:
                 columns[node.name] = columns[node.leader]

@@ -9,29 +9,36 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dr_env.binding import offers, propose
+from dr_env.binding import describe_fields, offers, propose
 from dr_env.cli.models import load_model
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
 from dr_env.spec import Spec
 
 
-def inspect(model: tyro.conf.Positional[str], *, write_spec: Path | None = None, overwrite: bool = False) -> None:
-    """List what can vary in a model, with nominal values, units and limits.
+def inspect(
+    model: tyro.conf.Positional[str | None] = None, *, write_spec: Path | None = None, overwrite: bool = False
+) -> None:
+    """List what can vary in a model, with nominal values, units and limits; without a model, every field there is.
 
     Args:
         model: An MJCF file, or an installed task.
         write_spec: Write a Spec with ranges to start from to this file.
         overwrite: Replace that file if it exists.
     """
-    compiled, names = load_model(model, Spec())
+    if model is None:
+        if write_spec is not None:
+            raise DREnvError("--write-spec: needs a model, an MJCF file or an installed task")
+        print(describe_fields())
+        return
+    build, names = load_model(model, Spec())
     console = Console()
     if not console.is_terminal:
         console.width = 220  # a file or a pipe, where nothing need be cut off to fit
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("field", "nominal", "unit", "legal", "objects", "note"):
         table.add_column(heading, no_wrap=True, min_width=28 if heading in ("field", "nominal") else 8, max_width=48)
-    for offer in offers(compiled, names):
+    for offer in offers(build.model, names):
         field = offer.field
         label = f"{field.kind} {field.name}" + (f"[0..{field.components - 1}]" if field.components > 1 else "")
         objects = "" if field.kind == "option" else f"{len(offer.names)}: {', '.join(offer.names)}"
@@ -41,5 +48,5 @@ def inspect(model: tyro.conf.Positional[str], *, write_spec: Path | None = None,
     if write_spec is not None:
         if write_spec.exists() and not overwrite:
             raise DREnvError(f"{write_spec}: exists; choose another file or --overwrite")
-        write_text(write_spec, propose(compiled))
+        write_text(write_spec, propose(build.model))
         console.print(f"wrote {write_spec}", markup=False, highlight=False, soft_wrap=True)

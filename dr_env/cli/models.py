@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from dr_env.binding import compile_model
+from dr_env.binding import Build, build_model, compile_model
 from dr_env.envs import Task, make_task, task_names
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
@@ -22,7 +22,7 @@ def _is_file(name: str) -> bool:
     return name not in task_names() and name.endswith((".xml", ".mjcf", ".urdf"))
 
 
-def load_model(name: str, spec: Spec) -> tuple[mujoco.MjModel, tuple[str, ...]]:
+def load_model(name: str, spec: Spec) -> tuple[Build, tuple[str, ...]]:
     """The model, compiled with what the Spec needs, and the names of the task's observations."""
     if not _is_file(name):
         task = make_task(name)
@@ -33,4 +33,4 @@ def load_model(name: str, spec: Spec) -> tuple[mujoco.MjModel, tuple[str, ...]]:
             mjspec, names = mujoco.MjSpec.from_file(name), ()
         except ValueError as error:
             raise DREnvError(f"{name}: MuJoCo cannot read it: {error}") from error
-    return compile_model(mjspec, spec, names), names
+    return build_model(mjspec, spec, names), names

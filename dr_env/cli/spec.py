@@ -40,7 +40,10 @@ def check(
     if run and model is None:
         raise DREnvError("--run: needs --model, an MJCF file or an installed task to try the Spec on")
     spec = Spec.load(file)
-    plan = spec.bind(*load_model(model, spec)) if model is not None else None
+    plan = None
+    if model is not None:
+        build, names = load_model(model, spec)
+        plan = spec.bind(build.model, names, build)
     table = Table("name", "field", "operation", "distribution", "drawn", "matches")
     bound = {entry.name: entry for entry in plan.entries} if plan else {}
     for name, drawn in spec.drawn.items():

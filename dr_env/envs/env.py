@@ -40,6 +40,7 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
         render_mode: str | None = None,
         width: int = 480,
         height: int = 480,
+        compile_from: int | Mapping[str, Any] = 0,
     ) -> None:
         self._vector = VectorEnv(
             task,
@@ -53,6 +54,7 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
             render_mode=render_mode,
             width=width,
             height=height,
+            compile_from=compile_from,
         )
         self.render_mode = render_mode
         self.action_space = self._vector.single_action_space
@@ -90,6 +92,8 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
             for name, value in infos.items()
             if not name.startswith("_") and not isinstance(value, Mapping)
         }
+        if "dr" in infos:  # drawn again
+            info["dr"] = self.draw
         return row(observations, 0), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def _draw_info(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from abc import ABC, abstractmethod
@@ -88,6 +89,15 @@ class Task(ABC):
     def dt(self) -> float:
         """Seconds between two actions."""
         return float(self.mjspec().option.timestep) * self.frame_skip
+
+    def at(self, timestep: float) -> Task:
+        """The task with simulator steps of another length, for each action as many as come nearest to `dt`."""
+        if timestep * self.frame_skip == self.dt:
+            return self
+        other = copy.copy(self)
+        skip = max(1, round(self.dt / timestep))
+        other.__dict__.update(frame_skip=skip, dt=skip * timestep)
+        return other
 
     def file(self, name: str) -> Path:
         """A file of the task's folder, such as `randomization.yaml`."""

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
-from dr_env.binding import BatchRows, compile_model
+from dr_env.binding import BatchRows, build_model, compile_model
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.redraw import Redraws
@@ -23,7 +23,7 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
 from dr_env.rendering import ClassicRenderer
 from dr_env.rng import Lookahead, Stream
-from dr_env.sensors import ActionChannel, ObservationSensor
+from dr_env.sensors import Effects
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
@@ -60,6 +60,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         threads: C++ threads; by default all of the machine's.
         render_mode: None or "rgb_array".
         width, height: size of rendered images, in pixels.
+        compile_from: the seed of what has `trigger: compile`, or a Draw to take it from.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
@@ -78,12 +79,12 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         render_mode: str | None = None,
         width: int = 480,
         height: int = 480,
+        compile_from: int | Mapping[str, Any] = 0,
     ) -> None:
         if num_envs < 1:
             raise DREnvError(f"num_envs: got {num_envs}, expected at least 1")
         if render_mode not in (None, "rgb_array"):
             raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
-        self.task = task
         self.num_envs = num_envs
         self.randomization = randomization if randomization is not None else Spec()
         self.render_mode = render_mode
@@ -92,15 +93,26 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
 
         nominal = compile_model(task.mjspec(), Spec())
         names = task.observation_names(nominal)
-        self.model = compile_model(task.mjspec(), self.randomization, names)
-        self.plan = self.randomization.bind(self.model, names)
+        build = build_model(task.mjspec(), self.randomization, names, compile_from)
+        self.model = build.model
+        self.plan = self.randomization.bind(self.model, names, build)
+        self.task = task = task.at(self.model.opt.timestep)
         self._batch = batch.Batch(
             self.model, num_envs, min(threads, num_envs), persistent=task.stage != mujoco.mjtStage.mjSTAGE_NONE
         )
         self._redraws = Redraws(self.plan, task.dt, num_envs)
-        self._sensor = ObservationSensor(num_envs, len(names), task.dt, self._redraws.touches("observation."))
-        self._channel = ActionChannel(num_envs, self.model.nu, self._redraws.touches("action."))
-        self._rows = BatchRows(self._batch, {**self._sensor.arrays, **self._channel.arrays})
+        self._effects = Effects(
+            self.plan,
+            self.model,
+            num_envs,
+            len(names),
+            task.dt,
+            self._batch.bind,
+            self._batch.expand,
+            senses="sensordata" in task.fields,
+            touches=self._redraws.touches,
+        )
+        self._rows = BatchRows(self._batch, self._effects.arrays)
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
@@ -212,8 +224,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._qpos[ids] = drawn_qpos if qpos is None else qpos
         self._qvel[ids] = drawn_qvel if qvel is None else qvel
         self._batch.forward(ids)
-        for part in (self._sensor, self._channel):
-            part.begin(ids, *keys)
+        self._effects.begin(ids, *keys)
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
         self._ended[ids] = False
@@ -226,7 +237,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     def _observe(self, ids: Ids) -> Array:
         whole = len(ids) == self.num_envs
         data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
-        return self._sensor.read(self.task.observe(data), ids)
+        return self._effects.read(self.task.observe(self._effects.sense(data, ids)), ids)
 
     # steps
 
@@ -249,7 +260,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         ids = self._all if waiting is None else np.flatnonzero(~waiting)
         redrawn = self._redraw(ids) if self._redraws else ids[:0]
         before = {name: live.copy() for name, live in self._live.items()}
-        self._ctrl[ids] = self._channel.send(actions if waiting is None else actions[ids], ids)
+        self._ctrl[ids] = self._effects.act(actions if waiting is None else actions[ids], ids)
         failed = self._advance(None if waiting is None else ids)
         reward, terms = self.task.reward(before, actions, self._live)
         terminated = self.task.terminated(self._live) | failed
@@ -285,8 +296,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         changed = self._redraws.apply(self.plan, ids, self._elapsed, self._keys, self._columns)
         if len(changed):
             self.plan.write(self._rows, changed, {name: column[changed] for name, column in self._columns.items()})
-            for part in (self._sensor, self._channel):
-                part.refresh()
+            self._effects.refresh()
         return changed
 
     def set_randomization(self, randomization: Spec) -> None:

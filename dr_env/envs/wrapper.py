@@ -10,18 +10,21 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
 
+from dr_env.envs.keys import EpisodeKeys
+from dr_env.envs.redraw import Redraws
 from dr_env.envs.registration import Randomization
 from dr_env.errors import DREnvError, unknown_name
-from dr_env.records import Draw
+from dr_env.records import Columns, Draw
 from dr_env.rng import digest
-from dr_env.sensors import ActionChannel, ObservationSensor
+from dr_env.sensors import Effects
 from dr_env.spec import Spec
 
 Mode = Literal["train", "evaluate", "nominal"]
 _MODES = ("train", "evaluate", "nominal")
 _ONE = np.zeros(1, np.intp)
-_ZERO = np.zeros(1, np.uint64)
+Array = NDArray[np.float64]
 
 
 class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -45,16 +48,27 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         RecordConstructorArgs.__init__(self, randomization=randomization, mode=mode)
         gym.Wrapper.__init__(self, env)
         self.randomization = _read(randomization)
-        self._model = _model_of(env)
+        self._model, data = _simulation_of(env)
         self._names = _observation_names(env)
         self.plan = self.randomization.bind(self._model, self._names)
-        self._sensor = ObservationSensor(1, len(self._names), _dt(env, self._model))
-        self._channel = ActionChannel(1, self._model.nu)
+        dt = _dt(env, self._model)
+        self._redraws = Redraws(self.plan, dt, 1)
+        self._effects = Effects(
+            self.plan,
+            self._model,
+            1,
+            len(self._names),
+            dt,
+            lambda name: np.asarray(getattr(data, name))[None],
+            lambda name: np.asarray(getattr(self._model, name))[None],
+            senses=False,
+            touches=self._redraws.touches,
+        )
         self.draw = Draw({}, self.plan.binding)
-        """The Draw of this episode; empty in nominal mode."""
-        self._seed: np.ndarray[Any, np.dtype[np.uint64]] = np.zeros(1, np.uint64)
-        self._episode: np.ndarray[Any, np.dtype[np.uint64]] = np.zeros(1, np.uint64)
-        self._seeded = False
+        """The Draw that holds now; empty in nominal mode."""
+        self._columns: Columns = {}
+        self._keys = EpisodeKeys(1)
+        self._elapsed = np.zeros(1, np.int64)
         self.mode = mode
 
     @property
@@ -67,23 +81,22 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         if mode not in _MODES:
             raise DREnvError(f"mode: {unknown_name('mode', mode, _MODES)}")
         self._mode = mode
-        self._episode[:] = 0
+        self._keys.episodes[:] = 0
         if mode == "evaluate":
-            self._seed[:] = digest("evaluate")
-        self._seeded = mode != "train"
+            self._keys.seeds[:] = digest("evaluate")
+        self._keys.seeded = mode != "train"
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Randomizes the model, then resets the environment in full; `info["dr"]` holds the Draw."""
         options = dict(options or {})
         given = options.pop("draw", None)
-        if self.mode == "train" and (seed is not None or not self._seeded):
-            self._seed[:] = np.uint64(seed if seed is not None else self.env.unwrapped.np_random.integers(2**63))
-            self._episode[:] = 0
-            self._seeded = True
+        if self.mode == "train":
+            self._keys.seed(seed, self.env.unwrapped.np_random)
         self._randomize(given)
-        for part in (self._sensor, self._channel):
-            part.begin(_ONE, self._seed, _ZERO, self._episode)
-        self._episode += np.uint64(1)
+        self._redraws.begin(_ONE, self._keys)
+        self._effects.begin(_ONE, self._keys.seeds, self._keys.environments, self._keys.episodes)
+        self._keys.episodes += np.uint64(1)
+        self._elapsed[:] = 0
         observation, info = self.env.reset(seed=seed, options=options or None)
         return self._read(observation), {**info, "dr": self.draw}
 
@@ -92,37 +105,56 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             columns = self.plan.columns_from([given])
         elif self.mode == "nominal":
             self.plan.restore(self._model)
-            for array in self._held.values():
-                array[:] = 0
-            self.draw = Draw({}, self.plan.binding)
+            self._hold(self.plan.nominal)
+            self.draw, self._columns = Draw({}, self.plan.binding), {}
             return
         else:
-            columns, _ = self.plan.sample_columns(self._seed, _ZERO, self._episode)
+            keys = self._keys
+            columns, _ = self.plan.sample_columns(keys.seeds, keys.environments, keys.episodes)
+        self._write(columns)
+
+    def _write(self, columns: Columns) -> None:
+        self._columns = columns
         self.draw = Draw({name: column[0] for name, column in columns.items()}, self.plan.binding)
         self.plan.apply(self._model, self.draw)
-        for name, values in self.plan.realise(columns).items():
-            if name in self._held:
-                self._held[name][:] = values
+        self._hold(self.plan.realise(columns))
+
+    def _redraw(self) -> bool:
+        """Draws again what is due within the episode; whether anything was."""
+        if not (self._redraws and self._columns):
+            return False
+        columns = {name: column.copy() for name, column in self._columns.items()}
+        changed = self._redraws.apply(self.plan, _ONE, self._elapsed, self._keys, columns)
+        self._elapsed += 1
+        if len(changed):
+            self._write(columns)
+            self._effects.refresh()
+        return len(changed) > 0
+
+    def _hold(self, values: Mapping[str, Array]) -> None:
+        for name, array in self._effects.arrays.items():
+            if name in values:
+                array[:] = values[name].reshape(array.shape)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment, through the Spec's sensors and action channel."""
-        if any(array.any() for array in self._channel.arrays.values()):
-            action = self._channel.send(np.asarray(action, np.float64)[None], _ONE)[0].astype(np.float32)
+        """Steps the environment, through the Spec's sensors and action channel; `info["dr"]` holds a new Draw."""
+        redrawn = self._redraw()
+        sent = np.asarray(action)[None]
+        arrived = self._effects.act(sent, _ONE)
+        if arrived is not sent:
+            action = arrived[0].astype(np.float32)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._read(observation), reward, terminated, truncated, info
+        return self._read(observation), reward, terminated, truncated, {**info, "dr": self.draw} if redrawn else info
 
     def _read(self, observation: Any) -> Any:
-        if not any(array.any() for array in self._sensor.arrays.values()):
+        if not self._effects.reads:
             return observation
-        return self._sensor.read(np.array(observation, np.float64)[None], _ONE)[0].astype(observation.dtype)
-
-    @property
-    def _held(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-        return {**self._sensor.arrays, **self._channel.arrays}
+        return self._effects.read(np.array(observation, np.float64)[None], _ONE)[0].astype(observation.dtype)
 
     def close(self) -> None:
         """Gives the model its nominal values back and closes the environment."""
         self.plan.restore(self._model)
+        self._effects.close()
         super().close()
 
 
@@ -136,13 +168,17 @@ def _read(randomization: Randomization) -> Spec:
     raise DREnvError(f"randomization: got {randomization!r}, expected a Spec, a YAML file or its plain data")
 
 
-def _model_of(env: gym.Env[Any, Any]) -> mujoco.MjModel:
+def _simulation_of(env: gym.Env[Any, Any]) -> tuple[mujoco.MjModel, mujoco.MjData]:
     base = env.unwrapped
-    for model in (getattr(base, "model", None), getattr(getattr(base, "physics", None), "model", None)):
-        found = getattr(model, "ptr", model)  # dm_control wraps the model
-        if isinstance(found, mujoco.MjModel):
-            return found
-    raise DREnvError(f"env: {base} holds no MjModel in `model` or `physics.model`, so there is nothing to randomize")
+    for holder in (base, getattr(base, "physics", None)):
+        # dm_control wraps both
+        model, data = (getattr(found := getattr(holder, name, None), "ptr", found) for name in ("model", "data"))
+        if isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData):
+            return model, data
+    raise DREnvError(
+        f"env: {base} holds no MjModel and MjData in `model` and `data`, or in its `physics`, so there is nothing to "
+        "randomize"
+    )
 
 
 def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float:

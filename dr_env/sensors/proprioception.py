@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +26,28 @@ class ObservationSensor:
         num_envs: how many environments.
         size: how many numbers an observation has.
         dt: seconds between two observations.
+        kind: what is read, "observation" or (numbers of sensordata) "sensor"; random numbers are its own.
         changing: whether the numbers may change within an episode.
     """
 
-    def __init__(self, num_envs: int, size: int, dt: float, changing: bool = False) -> None:
-        self.arrays: dict[str, Array] = {f"observation.{name}": np.zeros((num_envs, size)) for name in EFFECTS}
+    def __init__(
+        self,
+        num_envs: int,
+        size: int,
+        dt: float,
+        kind: Literal["observation", "sensor"] = "observation",
+        changing: bool = False,
+    ) -> None:
+        self.arrays: dict[str, Array] = {f"{kind}.{name}": np.zeros((num_envs, size)) for name in EFFECTS}
         """The numbers of each effect, (num_envs, size), by the name that a Plan writes."""
+        self._kind = kind
+        own = "" if kind == "observation" else f"{kind} "
         self._dt = dt
         self._changing = changing
         self._blocks = {
-            name: KeyedBlocks(name, "uniform" if name in ("uniform_noise", "dropout") else "normal", num_envs, size)
+            name: KeyedBlocks(
+                own + name, "uniform" if name in ("uniform_noise", "dropout") else "normal", num_envs, size
+            )
             for name in ("noise", "uniform_noise", "walk", "dropout")
         }
         self._walk: Array = np.zeros((num_envs, size))
@@ -47,7 +60,7 @@ class ObservationSensor:
     def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
         """Starts new episodes in the environments `ids`, after their numbers are written."""
         self._note_active()
-        if not any(self._active.values()):
+        if not self.active:
             return
         for blocks in self._blocks.values():
             blocks.begin(ids, seeds, environments, episodes)
@@ -62,7 +75,7 @@ class ObservationSensor:
         self._lengthen()
 
     def _note_active(self) -> None:
-        self._active = {name: self._changing or bool(self.arrays[f"observation.{name}"].any()) for name in EFFECTS}
+        self._active = {name: self._changing or bool(self._numbers(name).any()) for name in EFFECTS}
 
     def _lengthen(self) -> None:
         """Makes the history as long as the longest delay needs."""
@@ -79,15 +92,23 @@ class ObservationSensor:
                         grown[i, places] = self._history[i, order]
                 self._history = grown
 
+    @property
+    def active(self) -> bool:
+        """Whether any effect is on, in any environment."""
+        return any(self._active.values())
+
+    def _numbers(self, name: str) -> Array:
+        return self.arrays[f"{self._kind}.{name}"]
+
     def _steps(self, ids: Ids | slice) -> NDArray[np.intp]:
         """Delays in control steps, rounded up."""
-        return np.ceil(self.arrays["observation.delay"][ids] / self._dt - 1e-9).astype(np.intp)
+        return np.ceil(self._numbers("delay")[ids] / self._dt - 1e-9).astype(np.intp)
 
     def read(self, observations: Array, ids: Ids) -> Array:
         """Readings of the environments `ids` for their observations, (len(ids), size)."""
-        if not any(self._active.values()):
+        if not self.active:
             return observations
-        value = {name: self.arrays[f"observation.{name}"][ids] for name in EFFECTS}
+        value = {name: self._numbers(name)[ids] for name in EFFECTS}
         reading = self._delayed(observations, ids) if self._active["delay"] else observations.copy()
         reading += value["bias"]
         if self._active["walk"]:

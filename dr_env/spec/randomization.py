@@ -19,7 +19,7 @@ from dr_env.spec.io import Lines, dump_yaml, parse_yaml, read_yaml
 if TYPE_CHECKING:
     import mujoco
 
-    from dr_env.binding import Plan
+    from dr_env.binding import Build, Plan
 
 FORMAT: Literal["dr_env/1"] = "dr_env/1"
 
@@ -191,11 +191,11 @@ class Spec(BaseModel):
         group = "variables" if entry in self.variables else "entries"
         return locate(self._source, self._lines, (group, entry, *keys))
 
-    def bind(self, model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> Plan:
+    def bind(self, model: mujoco.MjModel, observations: tuple[str, ...] = (), build: Build | None = None) -> Plan:
         """Binds the Spec to a compiled model; see `dr_env.binding.bind`."""
         from dr_env.binding import bind  # the one door from a Spec to the simulator
 
-        return bind(self, model, observations)
+        return bind(self, model, observations, build)
 
 
 def json_schema() -> dict[str, Any]:

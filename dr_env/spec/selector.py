@@ -9,7 +9,20 @@ from typing import Any
 
 from dr_env.errors import DREnvError, unknown_name
 
-KINDS = ("body", "geom", "site", "joint", "pair", "equality", "tendon", "actuator", "option", "action", "observation")
+KINDS = (
+    "body",
+    "geom",
+    "site",
+    "joint",
+    "pair",
+    "equality",
+    "tendon",
+    "actuator",
+    "sensor",
+    "option",
+    "action",
+    "observation",
+)
 _PLURALS = {"body": "bodies", "equality": "equalities"}
 
 

@@ -8,16 +8,23 @@ import pytest
 
 from dr_env import Spec, compile_model
 from dr_env.binding import FIELDS, Field
+from dr_env.binding.derived import DERIVED
+from dr_env.binding.held import HELD, held_nominal
 from dr_env.binding.rows import ModelRows
 from tests.conftest import entry, model_bytes, spec_of
 
-PHYSICAL = [field for field in FIELDS if field.kind not in ("observation", "action")]
+# what an environment holds is measured in tests/sensors, what must be compiled in test_compile
+PHYSICAL = [f for f in FIELDS if f.compile != "must" and (f.array in DERIVED or not f.array.startswith(HELD))]
 OVERRIDES = ("o_margin", "o_solref", "o_solimp", "o_friction")
 # (names, operation, value, low, high) where scaling everything by 1.25 would not do
 CHANGES: dict[str, tuple[str, str, float, float, float]] = {
     "body.com": ("base", "add", 0.02, -0.01, 0.01),
     "body.pos": ("arm", "add", 0.05, -0.02, 0.02),
     "body.gravcomp": ("base", "set", 0.5, 0.0, 1.0),
+    "body.rotation": ("arm", "add", 0.2, -0.1, 0.1),
+    "body.pseudo_inertia": ("base", "add", 0.1, -0.05, 0.05),
+    "geom.rotation": ("base", "add", 0.1, -0.1, 0.1),
+    "site.rotation": ("hook", "add", 0.5, -0.1, 0.1),
     "geom.size": ("base", "scale", 1.2, 0.9, 1.1),
     "geom.pos": ("base", "add", 0.01, -0.01, 0.01),
     "geom.solref": ("*", "scale", 1.5, 0.9, 1.1),
@@ -44,6 +51,7 @@ CHANGES: dict[str, tuple[str, str, float, float, float]] = {
     "actuator.armature": ("*", "set", 0.5, 0.0, 0.5),
     "actuator.damping": ("*", "set", 0.5, 0.0, 0.5),
     "actuator.delay": ("*", "set", 0.02, 0.0, 0.02),
+    "sensor.delay": ("*", "set", 0.02, 0.0, 0.02),
     "option.wind": ("", "add", 3.0, -1.0, 1.0),
     "option.magnetic": ("", "add", 0.5, -0.1, 0.1),
     "option.o_margin": ("", "set", 0.01, 0.0, 0.01),
@@ -87,6 +95,8 @@ def _model(full_spec: mujoco.MjSpec, field: Field, spec: Spec) -> mujoco.MjModel
 
 
 def _array(model: mujoco.MjModel, field: Field) -> np.ndarray:
+    if field.array in DERIVED:  # a function into several arrays of the model, nominally 0
+        return held_nominal(model, field.array, 0).reshape(-1, DERIVED[field.array].size)
     holder, name = (model.opt, field.array[4:]) if field.array.startswith("opt.") else (model, field.array)
     return np.array(getattr(holder, name), np.float64)
 
@@ -111,7 +121,14 @@ def test_written_read_back_felt_and_restored(full_spec: mujoco.MjSpec, field: Fi
     nominal_bytes, nominal, before = model_bytes(model), _array(model, field), _trajectory(model)
 
     plan.apply(model, plan.sample(np.random.default_rng(0)))
-    written = _array(model, field).reshape(-1)[plan.entries[0].flat]
+    if field.array in DERIVED:
+        values = plan.realise({"x": np.array([value])})
+        for name, _ in DERIVED[field.array].writes:
+            assert (getattr(model, name).reshape(-1) == values[name][0]).all()
+            assert (values[name][0] != plan.nominal[name]).any()
+        written = values[field.array][0][plan.entries[0].flat]
+    else:
+        written = _array(model, field).reshape(-1)[plan.entries[0].flat]
     base = nominal.reshape(-1)[plan.entries[0].flat]
     expected = {"scale": base * value, "add": base + value, "set": np.full_like(base, value)}[operation]
     assert (written == expected).all()

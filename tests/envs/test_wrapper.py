@@ -43,6 +43,35 @@ def test_its_draws_are_those_of_env() -> None:
         assert wrapped.reset()[1]["dr"] == ours.reset()[1]["dr"]
 
 
+def test_what_is_drawn_again_within_an_episode_is_that_of_env() -> None:
+    form = spec_of(
+        gravity=entry("option", "gravity[2]", "add", type="uniform", low=-2, high=2),
+        mass=entry({"body": "*"}, "mass", "scale", type="uniform", low=0.8, high=1.2),
+        noise=entry({"observation": "*"}, "noise", "set", type="uniform", low=0.0, high=0.1),
+        push=entry({"body": "torso"}, "push_impulse", "set", type="uniform", low=0.0, high=0.5),
+        rate=entry({"body": "torso"}, "push_rate", "set", type="choice", values=[0, 20]),
+    ).to_dict()
+    for name, every in {"gravity": 0.05, "noise": 0.1, "push": 0.02, "rate": 0.1}.items():
+        form["entries"][name] |= {"trigger": "interval", "every": every}
+    spec = Spec.from_dict(form)
+    wrapped, ours = DomainRandomization(gym.make("Hopper-v5"), spec), make_env(task="hopper", randomization=spec)
+    data = wrapped.unwrapped.data  # type: ignore[attr-defined]
+    changes = 0
+    for seed in (0, None, 1):
+        wrapped.reset(seed=seed)
+        ours.reset(seed=seed, options={"qpos": data.qpos, "qvel": data.qvel})
+        for _ in range(60):
+            action = np.zeros(3, np.float32)
+            theirs, step = wrapped.step(action), ours.step(action)
+            assert (theirs[0] == step[0]).all()
+            assert wrapped.draw == ours.draw
+            assert theirs[4].get("dr") == step[4].get("dr")
+            changes += "dr" in theirs[4]
+            if theirs[2]:
+                break
+    assert changes > 10
+
+
 def test_modes() -> None:
     env = DomainRandomization(gym.make("Hopper-v5"), shipped_spec("hopper"))
     model = env.unwrapped.model  # type: ignore[attr-defined]

@@ -1,0 +1,96 @@
+"""The history buffers that delays need, and whether a model has them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding.checks import BOUNDED, final, outside, refusal
+from dr_env.binding.indexing import BoundEntry
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+
+Array = NDArray[np.float64]
+
+# what adds up to a delay, by the kind of object that has the buffer
+_PARTS = {"actuator": ("actuator_delay", "action.jitter"), "sensor": ("sensor_delay",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Buffers:
+    """What a model has of history buffers.
+
+    Args:
+        held: samples of each object's buffer, by kind: actuators (nu,), sensors (nsensor,).
+        nominal: what adds up to the delays, in s, by array.
+        timestep: s.
+    """
+
+    held: Mapping[str, NDArray[np.int_]]
+    nominal: Mapping[str, Array]
+    timestep: float
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel) -> Buffers:
+        """A model's."""
+        return cls(
+            {kind: np.array(getattr(model, f"{kind}_history")[:, 0]) for kind in _PARTS},
+            {
+                "actuator_delay": model.actuator_delay.copy(),
+                "action.jitter": np.zeros(model.nu),
+                "sensor_delay": model.sensor_delay.copy(),
+            },
+            float(model.opt.timestep),
+        )
+
+
+def delay_samples(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> dict[tuple[str, int], int]:
+    """Buffer samples that a Spec's delays need: (kind, object) -> ceil(longest delay / timestep).
+
+    Raises DREnvError for a delay without a longest value.
+    """
+    needed = {}
+    for kind, parts in _PARTS.items():
+        touched = sorted({i for entry in entries if entry.field.array in parts for i in entry.flat.tolist()})
+        if touched:
+            longest = np.sum([_longest(spec, entries, buffers.nominal[array], array) for array in parts], axis=0)
+            counts = np.ceil(longest / buffers.timestep - 1e-9).astype(int)
+            needed.update({(kind, i): int(counts[i]) for i in touched if counts[i] > 0})
+    return needed
+
+
+def check_delays(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> None:
+    """Refuses a delay that the model has no buffer for."""
+    for (kind, i), needed in delay_samples(spec, entries, buffers).items():
+        held = int(buffers.held[kind][i])
+        if held < needed:
+            entry = next(e for e in reversed(entries) if e.field.array in _PARTS[kind] and i in e.flat)
+            raise DREnvError(
+                f"{spec.where(entry.name, 'field')}: the delay needs a buffer of {needed} samples, the model has "
+                f"{held}; compile it with dr_env.compile_model(mjspec, spec), or set nsample on the {kind}"
+            )
+
+
+def _longest(spec: Spec, entries: Sequence[BoundEntry], nominal: Array, array: str) -> Array:
+    """The greatest value that the entries, in their order, can give each element of an array."""
+    low, high = nominal.copy(), nominal.copy()
+    for entry in entries:
+        if entry.field.array != array:
+            continue
+        flat, base, (least, most) = entry.flat, high[entry.flat], entry.distribution.support()
+        ends = [final(entry.operation, part[flat], end) for part in (low, high) for end in (least, most)]
+        low[flat], high[flat] = np.min(ends, axis=0), np.max(ends, axis=0)
+        if not np.isfinite(high[flat]).all():
+            raise DREnvError(
+                f"{spec.where(entry.name, 'distribution')}: a delay needs a longest value for its buffer, but "
+                f"{entry.distribution.type_name} is unbounded; use {BOUNDED}"
+            )
+        wrong = outside(entry.field, entry.component, base, high[flat])
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise DREnvError(refusal(spec, entry, base[first], high[flat][first], first))
+    return high
