@@ -36,12 +36,19 @@ class Offer:
     Args:
         field: the field table's row.
         names: the objects that have it.
-        nominal: their values, (objects * components,).
+        nominal: their values, (rows * components,); a joint has a row for each degree of freedom.
+        owner: which object each of the values belongs to, alike.
     """
 
     field: Field
     names: tuple[str, ...]
     nominal: NDArray[np.float64]
+    owner: NDArray[np.intp]
+
+    @property
+    def first(self) -> NDArray[np.float64]:
+        """The first value of each object, (objects,)."""
+        return self.nominal[np.unique(self.owner, return_index=True)[1]]
 
     @property
     def legal(self) -> str:
@@ -76,7 +83,7 @@ def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Of
         entry = Entry.model_validate({"select": form, "field": field.name, **nothing})
         bound = resolve(Spec(), field.name, entry, model, observations)
         values = nominal_array(model, field.array, len(observations))[bound.flat]
-        found.append(Offer(field, tuple(chosen), values))
+        found.append(Offer(field, tuple(chosen), values, bound.owner))
     return found
 
 
@@ -89,8 +96,7 @@ def propose(model: mujoco.MjModel) -> str:
         offer = by_name.get((kind, name.partition("[")[0]))
         if offer is None:
             continue
-        rows = offer.nominal.reshape(len(offer.names), -1)
-        scalable = rows[:, 0] != 0 if operation == "scale" else np.ones(len(rows), bool)
+        scalable = offer.first != 0 if operation == "scale" else np.ones(len(offer.names), bool)
         chosen = [n for n, taken in zip(offer.names, scalable, strict=True) if taken]
         if not chosen:
             continue

@@ -100,8 +100,7 @@ def _thirty_entries(model: mujoco.MjModel) -> Spec:
     entries: dict[str, Any] = {}
     for offer in offers(model):
         field = wanted.get((offer.field.kind, offer.field.name))
-        rows = offer.nominal.reshape(len(offer.names), -1)[:, 0]
-        for name in [n for n, value in zip(offer.names, rows, strict=True) if value > 0] if field else ():
+        for name in [n for n, value in zip(offer.names, offer.first, strict=True) if value > 0] if field else ():
             entries[f"{field}_{name}"] = {
                 "select": {offer.field.kind: name},
                 "field": field,

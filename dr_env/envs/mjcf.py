@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.envs.forces import FIELD
 from dr_env.envs.task import Array, Fields, Task, state_names
 from dr_env.errors import DREnvError
 
@@ -57,7 +58,9 @@ class MjcfTask(Task):
             max_episode_steps=max_episode_steps,
             camera=camera,
             # derived fields must describe the state that the agent sees
-            stage=int(mujoco.mjtStage.mjSTAGE_NONE if set(fields) <= {"qpos", "qvel"} else mujoco.mjtStage.mjSTAGE_VEL),
+            stage=int(
+                mujoco.mjtStage.mjSTAGE_NONE if set(fields) <= {"qpos", "qvel", FIELD} else mujoco.mjtStage.mjSTAGE_VEL
+            ),
         )
 
     def mjspec(self) -> mujoco.MjSpec:

@@ -14,6 +14,7 @@ from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
 from dr_env.binding import BatchRows, build_model, compile_model
+from dr_env.envs.forces import FIELD, ExternalForces
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.redraw import Redraws
@@ -97,9 +98,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.model = build.model
         self.plan = self.randomization.bind(self.model, names, build)
         self.task = task = task.at(self.model.opt.timestep)
-        self._batch = batch.Batch(
-            self.model, num_envs, min(threads, num_envs), persistent=task.stage != mujoco.mjtStage.mjSTAGE_NONE
-        )
+        persistent = task.stage != mujoco.mjtStage.mjSTAGE_NONE or FIELD in task.fields
+        self._batch = batch.Batch(self.model, num_envs, min(threads, num_envs), persistent=persistent)
         self._redraws = Redraws(self.plan, task.dt, num_envs)
         self._effects = Effects(
             self.plan,
@@ -116,6 +116,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
+        self._forces = ExternalForces(self._batch, self.model) if FIELD in task.fields else None
+        if self._forces is not None:
+            self._live[FIELD] = self._forces.array
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._ctrl = self._batch.bind("ctrl")
 
@@ -224,6 +227,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._qpos[ids] = drawn_qpos if qpos is None else qpos
         self._qvel[ids] = drawn_qvel if qvel is None else qvel
         self._batch.forward(ids)
+        if self._forces is not None:
+            self._forces.begin(ids)
         self._effects.begin(ids, *keys)
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
@@ -327,10 +332,15 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     def _advance(self, ids: Ids | None) -> NDArray[np.bool_]:
         """Steps the simulations; returns which of all diverged, (n,)."""
         failed = np.zeros(self.num_envs, bool)
+        stage = self.task.stage if self._forces is None else int(mujoco.mjtStage.mjSTAGE_NONE)
         try:
-            self._batch.step(ids, self.task.frame_skip, self.task.stage)
+            self._batch.step(ids, self.task.frame_skip, stage)
         except batch.SimulationError as error:
             failed[error.ids] = True
+        if self._forces is not None:
+            self._forces.update(self._all if ids is None else ids)
+            if self.task.stage != stage:
+                self._batch.forward(ids, self.task.stage)
         warned = self._batch.warning[:, _DIVERGED, 1]
         if not np.array_equal(warned, self._warned):
             failed |= (warned > self._warned).any(1)

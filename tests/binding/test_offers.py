@@ -28,6 +28,7 @@ def test_the_proposed_spec_fits_and_runs(name: str) -> None:
     spec = Spec.from_yaml(text)
     model = compile_model(mjspec, spec)
     plan = spec.bind(model)
-    assert {"body_mass", "actuator_gain", "actuator_delay"} <= set(spec.entries)
+    assert "body_mass" in spec.entries
+    assert not model.nu or {"actuator_gain", "actuator_delay"} <= set(spec.entries)
     plan.apply(model, plan.sample(np.random.default_rng(0)))
     assert "# nominal" in text
