@@ -8,7 +8,7 @@ from dr_env.binding.held import held_row
 from dr_env.binding.indexing import JOINT_WIDTHS, object_names
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
-from dr_env.binding.rows import BatchRows
+from dr_env.binding.rows import BatchRows, Rows
 
 __all__ = [
     "FIELDS",
@@ -18,6 +18,7 @@ __all__ = [
     "Field",
     "Offer",
     "Plan",
+    "Rows",
     "bind",
     "build_model",
     "compile_model",

@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from dr_env.binding import Plan
+from dr_env.cli.marginals import marginals_of
 from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
 from dr_env.errors import DREnvError
-from dr_env.evaluation import Arm, Comparison, Outcome, encode_video, write_report
+from dr_env.evaluation import WORLD, Arm, Comparison, Explanation, Outcome, encode_video, explain, write_report
 from dr_env.files import check_writable
 from dr_env.records import versions
 from dr_env.rng import digest
@@ -29,6 +31,7 @@ def evaluate(
     randomization: str = "default",
     out: Path | None = None,
     episodes: int = 128,
+    randomized_episodes: int | None = None,
     seed: int = 0,
     algorithm: str = "ppo",
     threads: int = 0,
@@ -43,6 +46,8 @@ def evaluate(
         randomization: The randomized world's Spec; by default the task's own.
         out: The report's folder; by default `report` beside the first run.
         episodes: Fresh episodes for each run and world.
+        randomized_episodes: The same in the randomized world, by default twice as many. They say what each range
+            does: the more, the smaller the effects that can be told from chance.
         seed: The episodes' seed, the same for every run.
         algorithm: The algorithm that the runs were trained with.
         threads: Threads that step environments; 0 for all of the machine's.
@@ -54,31 +59,34 @@ def evaluate(
     for run in runs:
         if [other.resolve() for other in runs].count(run.resolve()) > 1:
             raise DREnvError(f"{run}: given twice")
-    if episodes < 2:
-        raise DREnvError(f"--episodes: got {episodes}, expected at least 2")
+    for flag, count in (("--episodes", episodes), ("--randomized-episodes", randomized_episodes)):
+        if count is not None and count < 2:
+            raise DREnvError(f"{flag}: got {count}, expected at least 2")
+    counts = {"nominal": episodes, WORLD: randomized_episodes or 2 * episodes, "target": episodes}
     policies = [make_trainer(algorithm).load(run) for run in runs]
     task = _common_task(runs, policies)
     source = target or task.file("target.yaml")
-    worlds = {"nominal": Spec(), "randomized": as_spec(randomization, task), "target": Spec.load(source)}
+    worlds = {"nominal": Spec(), WORLD: as_spec(randomization, task), "target": Spec.load(source)}
+    plans = {world: VectorEnv(task, 1, spec).plan for world, spec in worlds.items()}
     folder = out or runs[0].parent / "report"
     check_writable(folder)
     notes: list[str] = []
     videos: dict[str, bytes] = {}
     arms = []
-    groups = _group(runs, policies, worlds["randomized"])
+    groups = _group(runs, policies, worlds[WORLD])
     with Progress(console=Console(stderr=True), disable=quiet) as bar:
         for name, members in groups.items():
             outcomes: dict[str, list[Outcome]] = {world: [] for world in worlds}
             for i in members:
                 for world, spec in worlds.items():
-                    step = bar.add_task(f"{runs[i].name} on {world}", total=episodes)
-                    env = VectorEnv(task, episodes, spec, threads=threads)
+                    step = bar.add_task(f"{runs[i].name} on {world}", total=counts[world])
+                    env = VectorEnv(task, counts[world], spec, threads=threads)
                     env_seed = digest("evaluate", seed, world) >> 1
                     done = rollout(env, policies[i].act, env_seed, partial(_advance, bar, step))
                     env.close()
-                    outcomes[world].append(
-                        Outcome(done.returns, done.lengths, int(done.failures.sum()), done.draws, done.acceptance_rate)
-                    )
+                    failed = tuple(np.flatnonzero(done.failures).tolist())
+                    rate, binding = done.acceptance_rate, env.plan.binding
+                    outcomes[world].append(Outcome(done.returns, done.lengths, failed, done.draws, rate, binding))
             if video:
                 step = bar.add_task(f"{name}: video", total=None)
                 try:
@@ -101,14 +109,17 @@ def evaluate(
         task=task.name,
         worlds=tuple(worlds),
         arms=tuple(arms),
-        episodes=episodes,
+        episodes=counts,
         seed=seed,
         target=source.name,
-        changes=_changes(task, worlds["target"], worlds["randomized"]),
+        changes=_changes(plans["target"], plans[WORLD]),
     )
-    notes += _remarks(comparison)
-    page = write_report(comparison, folder, videos, notes, versions("dr-env", "mujoco", "gymnasium", "numpy"))
-    _show(comparison, page)
+    drawn = arms[0].outcomes[WORLD][0].draws
+    explanation = explain(comparison, marginals_of(plans[WORLD], plans["target"], drawn, seed))
+    page = write_report(
+        comparison, explanation, folder, videos, notes, versions("dr-env", "mujoco", "gymnasium", "numpy")
+    )
+    _show(comparison, explanation, page)
 
 
 def _advance(bar: Progress, step: TaskID, done: int, _: int) -> None:
@@ -148,17 +159,16 @@ def _video(task: Task, target: Spec, policy: TrainedPolicy, seed: int) -> bytes:
     return encode_video(frames, round(1 / (stride * task.dt)))
 
 
-def _changes(task: Task, target: Spec, training: Spec) -> tuple[tuple[str, str, str], ...]:
+def _changes(target: Plan, training: Plan) -> tuple[tuple[str, str, str], ...]:
     """What each entry of the target does, and what training varied in the same numbers."""
-    plans = [VectorEnv(task, 1, spec).plan for spec in (target, training)]
     rows = []
-    for mine in plans[0].entries:
+    for mine in target.entries:
         same = [
-            _describe(training.entries[other.name])
-            for other in plans[1].entries
+            _describe(training.spec.entries[other.name])
+            for other in training.entries
             if other.field.array == mine.field.array and set(other.flat.tolist()) & set(mine.flat.tolist())
         ]
-        rows.append((mine.name, _describe(target.entries[mine.name]), "; ".join(same) or "not modelled"))
+        rows.append((mine.name, _describe(target.spec.entries[mine.name]), "; ".join(same) or "not modelled"))
     return tuple(rows)
 
 
@@ -170,16 +180,7 @@ def _describe(entry: Entry) -> str:
     return f"{entry.field}{names} {verb} {values}"
 
 
-def _remarks(comparison: Comparison) -> list[str]:
-    rates = [o.acceptance_rate for arm in comparison.arms for o in arm.outcomes["randomized"]]
-    failures = sum(o.failures for arm in comparison.arms for group in arm.outcomes.values() for o in group)
-    notes = [f"Draws accepted in the randomized world: {100 * float(np.mean(rates)):.4g} %."]
-    if failures:
-        notes.append(f"{failures} episodes ended because the simulation diverged.")
-    return notes
-
-
-def _show(comparison: Comparison, page: Path) -> None:
+def _show(comparison: Comparison, explanation: Explanation, page: Path) -> None:
     table = Table(title=f"{comparison.task}: interquartile mean return [95 % interval]")
     table.add_column("policy")
     for world in comparison.worlds:
@@ -189,4 +190,8 @@ def _show(comparison: Comparison, page: Path) -> None:
     console = Console()
     console.print(table)
     console.print(comparison.verdict(), markup=False, highlight=False)
+    for arm in comparison.arms:
+        harms = explanation.harms(arm.name) or [f"no range surely hurts. {explanation.remark(arm.name)}"]
+        for line in harms:
+            console.print(f"{arm.name}: {line}", markup=False, highlight=False)
     console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from dr_env.binding import Rows
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.envs.view import Context, Observation, row
@@ -75,6 +76,11 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
     def randomization(self) -> Spec:
         """What varies."""
         return self._vector.randomization
+
+    @property
+    def rows(self) -> Rows:
+        """Where a Plan that another object holds can write this environment's model and sensors."""
+        return self._vector.rows
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

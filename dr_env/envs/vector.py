@@ -112,7 +112,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             senses="sensordata" in task.fields,
             touches=self._redraws.touches,
         )
-        self._rows = BatchRows(self._batch, self._effects.arrays)
+        self.rows = BatchRows(self._batch, self._effects.arrays)
+        """Where a Plan writes: each environment's model fields and the numbers of sensors and effects."""
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
@@ -219,7 +220,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self._refused += refused
         for name, values in columns.items():
             self._columns[name][ids] = values
-        self.plan.write(self._rows, ids, columns)
+        self.plan.write(self.rows, ids, columns)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         uniform = self._states_ahead.uniform(ids, *keys)
         self._redraws.begin(ids, self._keys)
@@ -300,7 +301,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         """Draws again what is due within the episodes of `ids`; returns the environments that changed."""
         changed = self._redraws.apply(self.plan, ids, self._elapsed, self._keys, self._columns)
         if len(changed):
-            self.plan.write(self._rows, changed, {name: column[changed] for name, column in self._columns.items()})
+            self.plan.write(self.rows, changed, {name: column[changed] for name, column in self._columns.items()})
             self._effects.refresh()
         return changed
 

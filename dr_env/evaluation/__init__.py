@@ -1,7 +1,29 @@
-"""Transfer measured, and reported."""
+"""Transfer measured, explained and reported."""
 
+from dr_env.evaluation.coverage import Coverage, Law, Marginal, cover
+from dr_env.evaluation.explanation import WORLD, Explanation, explain
 from dr_env.evaluation.report import encode_video, write_report
+from dr_env.evaluation.sensitivity import Effect, Sensitivity, analyse
 from dr_env.evaluation.statistics import Estimate, estimate, interquartile_mean
 from dr_env.evaluation.transfer import Arm, Comparison, Outcome
 
-__all__ = ["Arm", "Comparison", "Estimate", "Outcome", "encode_video", "estimate", "interquartile_mean", "write_report"]
+__all__ = [
+    "WORLD",
+    "Arm",
+    "Comparison",
+    "Coverage",
+    "Effect",
+    "Estimate",
+    "Explanation",
+    "Law",
+    "Marginal",
+    "Outcome",
+    "Sensitivity",
+    "analyse",
+    "cover",
+    "encode_video",
+    "estimate",
+    "explain",
+    "interquartile_mean",
+    "write_report",
+]

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.evaluation import plots
+from dr_env.evaluation import plots, plots_coverage, plots_effects
+from dr_env.evaluation.coverage import target_in_words
+from dr_env.evaluation.explanation import Explanation
+from dr_env.evaluation.figures import COLOURS, data_uri
 from dr_env.evaluation.transfer import Comparison
 from dr_env.files import write_text
 
@@ -29,12 +32,18 @@ def encode_video(frames: list[NDArray[np.uint8]], fps: int) -> bytes:
 
 
 def write_report(
-    comparison: Comparison, folder: Path, videos: dict[str, bytes], notes: list[str], versions: dict[str, str]
+    comparison: Comparison,
+    explanation: Explanation,
+    folder: Path,
+    videos: dict[str, bytes],
+    notes: list[str],
+    versions: dict[str, str],
 ) -> Path:
-    """Writes `report.html` and `report.json` into `folder`.
+    """Writes `report.html` and `report.json` into `folder`, and Draws that diverged into its folder `failures`.
 
     Args:
         comparison: what was measured.
+        explanation: what it means.
         folder: where the files go.
         videos: MP4 by arm name.
         notes: things a reader should know, such as why there is no video.
@@ -49,14 +58,33 @@ def write_report(
     page = environment.from_string(_TEMPLATE.read_text()).render(
         comparison=comparison,
         estimates={arm.name: {world: arm.estimate(world) for world in comparison.worlds} for arm in comparison.arms},
+        explanation=explanation,
         curves=plots.learning_curves(comparison),
         distributions=plots.return_distributions(comparison),
-        sensitivity=plots.sensitivity(comparison),
-        videos={name: plots.data_uri(content, "video/mp4") for name, content in videos.items()},
+        shares=plots_effects.shares(explanation),
+        effects=plots_effects.curves(explanation),
+        marginals=plots_coverage.marginals(explanation),
+        target_in_words=target_in_words,
+        failures=_write_failures(comparison, folder),
+        videos={name: data_uri(content, "video/mp4") for name, content in videos.items()},
         notes=notes,
         versions=versions,
-        colours=dict(zip([arm.name for arm in comparison.arms], plots.COLOURS, strict=False)),
+        colours=dict(zip([arm.name for arm in comparison.arms], COLOURS, strict=False)),
     )
-    write_text(folder / "report.json", json.dumps({**comparison.to_dict(), "versions": versions}, indent=1))
+    found = {**comparison.to_dict(), **explanation.to_dict(), "versions": versions}
+    write_text(folder / "report.json", json.dumps(found, indent=1))
     write_text(folder / "report.html", page)
     return folder / "report.html"
+
+
+def _write_failures(comparison: Comparison, folder: Path) -> list[tuple[str, str, str]]:
+    """Writes the Draws that made simulations diverge; returns world, run and file of each."""
+    rows = []
+    for arm in comparison.arms:
+        for world in comparison.worlds:
+            for run, draws in arm.failures(world).items():
+                for draw in draws:
+                    name = f"failures/{world}_{draw.digest()}.json"
+                    write_text(folder / name, draw.to_json() + "\n")
+                    rows.append((world, Path(run).name, name))
+    return rows

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.evaluation.statistics import Estimate, estimate
-from dr_env.records import Columns
+from dr_env.records import Columns, Draw
 
 Array = NDArray[np.float64]
 
@@ -21,9 +21,15 @@ class Outcome:
 
     returns: Array  # (n,)
     lengths: NDArray[np.int64]  # (n,)
-    failures: int
+    failed: tuple[int, ...]  # episodes in which the simulation diverged
     draws: Columns
     acceptance_rate: float
+    binding: str  # what the Draws were made for
+
+    @property
+    def failures(self) -> list[Draw]:
+        """The Draws that made the simulation diverge."""
+        return [Draw({k: v[i] for k, v in self.draws.items()}, self.binding) for i in self.failed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Arm:
         """Interquartile mean of the return in a world; the same resamples for the same numbers."""
         return estimate([outcome.returns for outcome in self.outcomes[world]], np.random.default_rng(0))
 
+    def failures(self, world: str) -> dict[str, list[Draw]]:
+        """The Draws that made simulations diverge, by run; runs without any are left out."""
+        found = zip(self.runs, self.outcomes[world], strict=True)
+        return {run: outcome.failures for run, outcome in found if outcome.failed}
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -49,7 +60,7 @@ class Comparison:
     task: str
     worlds: tuple[str, ...]
     arms: tuple[Arm, ...]
-    episodes: int
+    episodes: Mapping[str, int]  # by world, for each run
     seed: int
     target: str
     changes: tuple[tuple[str, str, str], ...]  # entry, what the target does, what training varied
@@ -80,7 +91,8 @@ class Comparison:
                 worlds[world] = {
                     "return": dataclasses.asdict(arm.estimate(world)),
                     "length_mean": float(np.mean([outcome.lengths.mean() for outcome in outcomes])),
-                    "failures": sum(outcome.failures for outcome in outcomes),
+                    "failures": sum(len(outcome.failed) for outcome in outcomes),
+                    "failed_episodes": [list(outcome.failed) for outcome in outcomes],
                     "acceptance_rate": float(np.mean([outcome.acceptance_rate for outcome in outcomes])),
                     "returns": [outcome.returns.tolist() for outcome in outcomes],
                     "draws": [{k: v.tolist() for k, v in outcome.draws.items()} for outcome in outcomes],
@@ -90,7 +102,7 @@ class Comparison:
             "format": "dr_env/report/1",
             "task": self.task,
             "target": self.target,
-            "episodes_per_run_and_world": self.episodes,
+            "episodes_per_run": dict(self.episodes),
             "seed": self.seed,
             "verdict": self.verdict(),
             "target_changes": [dict(zip(("entry", "target", "training"), c, strict=True)) for c in self.changes],

@@ -32,3 +32,10 @@ def test_the_proposed_spec_fits_and_runs(name: str) -> None:
     assert not model.nu or {"actuator_gain", "actuator_delay"} <= set(spec.entries)
     plan.apply(model, plan.sample(np.random.default_rng(0)))
     assert "# nominal" in text
+
+
+def test_joints_of_several_degrees_of_freedom(rich_spec: mujoco.MjSpec) -> None:
+    """Free and ball joints have several rows; those without damping cannot be scaled."""
+    proposed = Spec.from_yaml(propose(rich_spec.compile()))
+    assert proposed.entries["joint_damping"].select.patterns == ("shoulder", "wrist", "slide")
+    assert proposed.bind(compile_model(rich_spec, proposed)).entries

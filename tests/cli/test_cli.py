@@ -55,12 +55,18 @@ def test_train_evaluate_and_report(tmp_path: Path, capsys: pytest.CaptureFixture
     for arm in report["arms"]:
         for world in ("nominal", "randomized", "target"):
             found = arm["worlds"][world]
-            assert len(found["returns"][0]) == 16
+            assert len(found["returns"][0]) == (32 if world == "randomized" else 16)
             assert found["return"]["low"] <= found["return"]["value"] <= found["return"]["high"]
     assert report["verdict"] in page.replace("&#39;", "'")
     assert "motor_delay" in page
     assert "not modelled" in page
-    assert page.count("data:image/png;base64,") == 3
+    assert 4 <= page.count("data:image/png;base64,") <= 6  # learning, returns, coverage, and what there is of effects
+    assert set(report["sensitivity"]) == {"plain", "randomized"}
+    assert report["coverage"][0]["entry"] == "pole_mass"
+    assert all(found["acceptance_rate"] == 1 for found in report["coverage"])
+    for arm in ("plain", "randomized"):
+        lines = report["sensitivity"][arm]["harms"] or ["no range surely hurts"]
+        assert all(line.split(";")[0] in " ".join(printed.split()) for line in lines)
     assert not re.search(r'(src|href)="(?!data:)', page), "the report is one file"
     assert "data:video/mp4;base64," in page or "No video:" in page
 

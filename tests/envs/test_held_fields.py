@@ -91,5 +91,5 @@ def test_no_drift_over_ten_thousand_draws(task: Task, field: Field) -> None:
     count = 10_000
     columns, _ = env.plan.sample_columns(np.ones(count, np.uint64), np.zeros(count), np.arange(count))
     for i in range(count):
-        env.plan.write(env._rows, np.zeros(1, np.intp), {name: column[i : i + 1] for name, column in columns.items()})
+        env.plan.write(env.rows, np.zeros(1, np.intp), {name: column[i : i + 1] for name, column in columns.items()})
     assert (_run(env) == first).all()

@@ -133,7 +133,7 @@ def test_checker_and_gymnasiums_own_tools() -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: DomainRandomization(gym.make("CartPole-v1"), Spec()), "holds no MjModel"),
+        (lambda: DomainRandomization(gym.make("CartPole-v1"), Spec()), "holds no MjModel with its MjData"),
         (lambda: DomainRandomization(gym.make("Hopper-v5"), None), "randomization: got None"),
         (lambda: DomainRandomization(gym.make("Hopper-v5"), shipped_spec("half_cheetah")), "no joint matches 'bthigh'"),
         (

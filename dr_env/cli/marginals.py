@@ -1,0 +1,80 @@
+"""From a Plan to what the evaluation compares: each entry's law, its drawn values and the target's."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding import Plan
+from dr_env.binding.sampler import Node
+from dr_env.evaluation import Law, Marginal
+from dr_env.records import Columns
+from dr_env.rng import digest
+
+Array = NDArray[np.float64]
+
+_MANY = 4096  # Draws without episodes, which cost next to nothing
+_TARGETS = 64
+
+
+def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> list[Marginal]:
+    """What is known of each entry.
+
+    Args:
+        training: the randomized world's Plan.
+        target: the target world's Plan, of the same task.
+        drawn: the randomized world's Draws, one for each episode.
+        seed: keys the Draws that no episode runs.
+    """
+    seeds, numbers, zeros = _keys(_MANY, digest("coverage", seed))
+    uniform = training.stream.uniform(seeds, numbers, zeros)
+    final, _ = training.sample_columns(seeds, numbers, zeros, uniform)
+    aimed = target.realise(target.sample_columns(*_keys(_TARGETS, digest("coverage", seed, "target")))[0])
+    first = training.sampler.draw(uniform)
+    found = []
+    for entry in training.entries:
+        nominal = training.nominal[entry.field.array][entry.flat]
+        values = aimed[entry.field.array][:, entry.flat] if entry.field.array in aimed else nominal[None]
+        same = _same(entry.operation, nominal, values)  # (targets or 1, r)
+        ends = [[same[:, entry.value == k].min(), same[:, entry.value == k].max()] for k in range(entry.width)]
+        found.append(
+            Marginal(
+                entry=entry.name,
+                elements=(entry.name,) if entry.shared else entry.matches,
+                law=_law(training.sampler.nodes[entry.name]),
+                drawn=drawn[entry.name].reshape(-1, entry.width),
+                first=first[entry.name].reshape(-1, entry.width),
+                final=final[entry.name].reshape(-1, entry.width),
+                target=np.array(ends),
+                unit={"scale": "× nominal", "add": f"{entry.field.unit} more", "set": entry.field.unit}[
+                    entry.operation
+                ],
+            )
+        )
+    return found
+
+
+def _law(node: Node) -> Law | None:
+    """What an entry's values follow, where they follow nothing but their own distribution."""
+    if node.parents or node.leader is not None or node.derived:
+        return None
+    d = node.distribution
+    return Law(d.quantile, d.log_prob, d.support(), d.discrete, d.type_name)
+
+
+def _keys(count: int, seed: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    return np.full(count, seed, np.uint64), np.arange(count, dtype=np.uint64), np.zeros(count, np.uint64)
+
+
+def _unit(operation: str, unit: str) -> str:
+    return "× nominal" if operation == "scale" else f"{unit} more" if operation == "add" else unit
+
+
+def _same(operation: str, nominal: Array, values: Array) -> Array:
+    """The drawn values by which an operation makes nominal values into given ones."""
+    if operation == "set":
+        return values
+    if operation == "add":
+        return values - nominal
+    factor = np.divide(values, nominal, out=np.where(values == 0, 1.0, np.inf), where=nominal != 0)
+    return np.asarray(factor)

@@ -1,0 +1,140 @@
+"""From a Plan's Draws to words, figures and files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dr_env import Draw, Plan, Spec, VectorEnv, make_task
+from dr_env.cli.marginals import marginals_of
+from dr_env.evaluation import WORLD, Arm, Comparison, Explanation, Marginal, Outcome, explain, write_report
+from tests.conftest import entry, spec_of
+
+SPEC = spec_of(
+    friction=entry({"geom": "*"}, "friction[0]", "scale", type="log_uniform", low=0.5, high=2.0),
+    mass=entry({"body": "*"}, "mass", "scale", type="uniform", low=0.7, high=1.3, per="element"),
+    condim=entry({"geom": "floor"}, "condim", "set", type="choice", values=[3, 4, 6]),
+    still=entry({"joint": "thigh_joint"}, "armature", "scale", type="constant", value=1.1),
+    knee=entry({"joint": "leg_joint"}, "range", "add", type="normal", mean=0.0, std=1.5),
+)
+TARGET = spec_of(
+    torso=entry({"body": "torso"}, "mass", "scale", type="constant", value=1.5),
+    friction=entry({"geom": "foot_geom"}, "friction[0]", "set", type="uniform", low=1.0, high=1.2),
+)
+
+
+def _plan(spec: Spec) -> Plan:
+    return VectorEnv(make_task("hopper"), 1, spec).plan
+
+
+def _marginals(n: int = 256) -> list[Marginal]:
+    plan = _plan(SPEC)
+    seeds = np.zeros(n, np.uint64)
+    drawn, _ = plan.sample_columns(seeds, np.arange(n), np.zeros(n, np.uint64))
+    return marginals_of(plan, _plan(TARGET), drawn, seed=0)
+
+
+def _explained(marginals: list[Marginal], failed: tuple[int, ...] = ()) -> tuple[Comparison, Explanation]:
+    columns = {m.entry: m.drawn[:, 0] if len(m.elements) == 1 else m.drawn for m in marginals}
+    friction, mass = columns["friction"], columns["mass"]
+    noise = np.random.default_rng(0).normal(0, 20, len(friction))
+    returns = {"steady": 1000 + noise, "slippery": 1000 - 800 * (friction < 0.66) - 300 * (mass[:, 2] > 1.2) + noise}
+    arms = tuple(
+        Arm(
+            name,
+            (f"runs/{name}",),
+            (0,),
+            1,
+            ([],),
+            {
+                w: (Outcome(r, np.ones(len(r), int), failed if w == WORLD else (), columns, 1.0, "b"),)
+                for w in ("nominal", WORLD, "target")
+            },
+        )
+        for name, r in returns.items()
+    )
+    comparison = Comparison("hopper", ("nominal", WORLD, "target"), arms, {WORLD: len(friction)}, 0, "t.yaml", ())
+    return comparison, explain(comparison, marginals)
+
+
+def test_words_claim_what_is_there() -> None:
+    _, found = _explained(_marginals())
+    first, second = found.harms("slippery")
+    assert first.startswith("return falls by ")
+    assert "over the lowest fifth of friction (0.5" in first
+    assert "over the highest fifth of mass[leg]" in second
+    assert found.harms("steady") == []
+    assert "0 of 7 parameters can be told from chance in 256 episodes" in found.remark("steady")
+    told = [found.parameters[i].label for i in found.told(9)]
+    assert told == ["friction", "mass[leg]"]
+    assert "still" not in {found.label(effect) for effect in found.arms["slippery"].effects}
+
+
+def test_coverage_of_a_plan() -> None:
+    _, explained = _explained(_marginals())
+    found = {c.marginal.entry: c for c in explained.coverage}
+    assert list(found) == ["friction", "mass", "condim", "knee"]
+    assert found["friction"].acceptance == 1
+    assert not any(c.doubtful for c in explained.coverage)
+    knee = found["knee"].marginal  # the shift moves both limits, so none is refused
+    assert (knee.target == 0).all()
+    mass = found["mass"].marginal
+    assert mass.elements[0] == "torso"
+    assert mass.target[:, 0] == pytest.approx([1.5, 1, 1, 1])
+    friction = found["friction"].marginal
+    assert friction.target[0] == pytest.approx([0.5, 1.0], abs=0.02)
+
+
+def test_refusals_are_counted_by_entry() -> None:
+    spec = spec_of(
+        high=entry({"joint": "leg_joint"}, "range[1]", "add", type="uniform", low=-4.0, high=0.0),
+        mass=entry({"body": "torso"}, "mass", "scale", type="uniform", low=0.7, high=1.3),
+    )
+    plan = _plan(spec)
+    drawn, refused = plan.sample_columns(np.zeros(256, np.uint64), np.arange(256), np.zeros(256, np.uint64))
+    assert refused > 0
+    comparison = _explained(_marginals())[0]
+    high, mass = explain(comparison, marginals_of(plan, _plan(Spec()), drawn, 0)).coverage
+    assert high.acceptance < 0.9
+    assert high.distorted
+    assert (mass.acceptance, mass.distorted) == (1.0, False)
+
+
+def test_the_report(tmp_path: Path) -> None:
+    comparison, found = _explained(_marginals(), failed=(3, 5))
+    page = write_report(comparison, found, tmp_path, {}, [], {"x": "1"}).read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "outside for 1 of 4, training draws 0.7 to 1.3" in page
+    assert "4 episodes ended because the simulation diverged" in page
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["arms"][0]["worlds"][WORLD]["failed_episodes"] == [[3, 5]]
+    assert report["sensitivity"]["slippery"]["effects"][0]["parameter"] == "friction"
+    files = sorted((tmp_path / "failures").glob("randomized_*.json"))
+    assert {Draw.load(file) for file in files} == set(comparison.arms[0].failures(WORLD)["runs/steady"])
+
+
+def test_nothing_varies(tmp_path: Path) -> None:
+    columns = {"friction": np.ones(64)}
+    outcome = Outcome(np.arange(64.0), np.ones(64, int), (), columns, 1.0, "")
+    worlds = ("nominal", WORLD, "target")
+    arm = Arm("a", ("a",), (0,), 1, ([],), dict.fromkeys(worlds, (outcome,)))
+    comparison = Comparison("hopper", worlds, (arm,), {WORLD: 64}, 0, "t.yaml", ())
+    found = explain(comparison, [])
+    assert found.remark("a") == "Nothing varies in the randomized world."
+    assert "Nothing varies" in write_report(comparison, found, tmp_path, {}, [], {}).read_text()
+
+
+def test_values_that_follow_from_others_have_no_law(tmp_path: Path) -> None:
+    form = entry({"body": "leg"}, "mass", "scale", type="expression", formula="2 - torso")
+    spec = spec_of(torso=entry({"body": "torso"}, "mass", "scale", type="uniform", low=0.8, high=1.2), leg=form)
+    plan = _plan(spec)
+    drawn, _ = plan.sample_columns(np.zeros(256, np.uint64), np.arange(256), np.zeros(256, np.uint64))
+    marginals = marginals_of(plan, _plan(TARGET), drawn, 0)
+    torso, leg = explain(_explained(_marginals())[0], marginals).coverage
+    assert (leg.p_value, leg.statistic, leg.widest_gap, leg.acceptance) == (None, None, None, 1.0)
+    assert torso.p_value is not None
+    found = explain(_explained(_marginals())[0], marginals)
+    assert {effect.partners for effect in found.arms["slippery"].effects} == {(0,), (1,)}
