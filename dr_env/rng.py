@@ -25,7 +25,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _ROUNDS = 10
 _DEPTH = 16  # episodes computed ahead
-_FEW = 8  # looking ahead pays for up to an eighth of the environments
+_FEW = 2  # looking ahead pays for up to half of the environments
 
 
 def philox(counter: Sequence[Words], key: Sequence[Words]) -> tuple[Words, Words, Words, Words]:
@@ -139,8 +139,12 @@ class Lookahead:
             return self._stream.uniform(seeds[ids], environments[ids], episodes[ids])
         ahead = episodes[ids].astype(np.int64) - self._first[ids]
         known = (self._first[ids] >= 0) & (ahead >= 0) & (ahead < _DEPTH)
-        fresh = ids[~known]
-        if len(fresh):
+        if not known.all():
+            # with those that run out, all that soon will, so that calls are rare
+            used = episodes.astype(np.int64) - self._first
+            low = (self._first < 0) | (used < 0) | (used >= _DEPTH // 2)
+            low[ids[~known]] = True
+            fresh = np.flatnonzero(low)
             coming = episodes[fresh, None] + np.arange(_DEPTH, dtype=np.uint64)
             values = self._stream.uniform(
                 np.repeat(seeds[fresh], _DEPTH), np.repeat(environments[fresh], _DEPTH), coming.reshape(-1)

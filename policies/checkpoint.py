@@ -17,9 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 from dr_env import DREnvError, Spec
@@ -128,7 +130,8 @@ class Run:
         try:
             draft.mkdir(parents=True, exist_ok=True)
             save_file(
-                {name: value.contiguous() for name, value in policy.state_dict().items()}, draft / "policy.safetensors"
+                {name: value.contiguous().clone() for name, value in policy.state_dict().items()},
+                draft / "policy.safetensors",
             )
             torch.save(optimizer.state_dict(), draft / "optimizer.pt")
             np.savez(draft / "normalizer.npz", allow_pickle=False, **_normalizer_arrays(norm))
@@ -165,10 +168,11 @@ def load_weights(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.opt
 
 def load_normalizer(checkpoint: Path, norm: VecNormalize) -> None:
     """Reads the normaliser's statistics."""
-    arrays = read_normalizer(checkpoint, norm.observation_space.shape[0])  # type: ignore[index]
-    for name, stats in (("obs", norm.obs_rms), ("ret", norm.ret_rms)):
-        stats.mean, stats.var = arrays[f"{name}_mean"], arrays[f"{name}_var"]  # type: ignore[union-attr]
-        stats.count = float(arrays[f"{name}_count"])  # type: ignore[union-attr]
+    statistics = _statistics(norm)
+    arrays = read_normalizer(checkpoint, len(statistics["obs"].mean))
+    for name, stats in statistics.items():
+        stats.mean, stats.var = arrays[f"{name}_mean"], arrays[f"{name}_var"]
+        stats.count = float(arrays[f"{name}_count"])
 
 
 def read_normalizer(checkpoint: Path, size: int) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
@@ -191,7 +195,17 @@ def read_normalizer(checkpoint: Path, size: int) -> dict[str, np.ndarray[Any, np
 
 def _normalizer_arrays(norm: VecNormalize) -> dict[str, Any]:
     arrays = {}
-    for name, stats in (("obs", norm.obs_rms), ("ret", norm.ret_rms)):
+    for name, stats in _statistics(norm).items():
         for key in ("mean", "var", "count"):
             arrays[f"{name}_{key}"] = np.asarray(getattr(stats, key), np.float64)
     return arrays
+
+
+def _statistics(norm: VecNormalize) -> dict[str, RunningMeanStd]:
+    """Of observations, in a Dict of its key `observation`, and of returns; 0 and 1 where nothing is normalised."""
+    observations = getattr(norm, "obs_rms", None)
+    if observations is None:
+        space = norm.observation_space
+        shape = (space["observation"] if isinstance(space, gym.spaces.Dict) else space).shape
+        observations = RunningMeanStd(shape=shape or ())
+    return {"obs": observations["observation"] if isinstance(observations, dict) else observations, "ret": norm.ret_rms}

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from dr_env import DREnvError
 from dr_env.spec import read_settings
@@ -37,11 +47,32 @@ class PPOConfig(BaseModel):
     activation: Literal["tanh", "relu"] = "tanh"
     log_std_init: float = Field(default=0.0, description="log of the initial exploration noise")
     ortho_init: bool = True
+    context: Literal["hidden", "observed", "critic_only"] = Field(
+        default="hidden", description="who sees the Draw: nobody, actor and critic, or the critic alone"
+    )
+    history: NonNegativeInt = Field(
+        default=0, description="how many past observations and actions the policy sees; 0: the present observation"
+    )
+    encoder: Literal["flat", "conv"] = Field(
+        default="flat", description="how a history is seen: as one long observation, or through convolutions over time"
+    )
     normalize_observations: bool = True
     normalize_rewards: bool = True
     torch_threads: PositiveInt = Field(
         default=1, description="small networks are fastest with one, beside the threads that step environments"
     )
+
+    @field_validator("encoder")
+    @classmethod
+    def _needs_history(cls, encoder: str, info: ValidationInfo) -> str:
+        if encoder == "conv" and info.data.get("history") == 0:
+            raise ValueError("encodes a history, so history must be at least 1; it is 0")
+        return encoder
+
+    @property
+    def frames(self) -> int:
+        """How many frames the networks encode; 0: none."""
+        return self.history if self.encoder == "conv" else 0
 
     @classmethod
     def for_task(cls, task: str, path: Path | None = None, settings: Mapping[str, Any] | None = None) -> PPOConfig:

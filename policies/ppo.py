@@ -18,13 +18,17 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, make_task
 from dr_env.files import write_text
 from dr_env.rng import digest
 from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_steps
 from policies.config import PPOConfig
+from policies.curriculum import CurriculumCallback
+from policies.history import HistoryVecEnv, RememberingPolicy
+from policies.lean import LeanPPO
+from policies.networks import AsymmetricActorCriticPolicy, Inputs
 from policies.vecenv import SB3VecEnv
 
 _EPSILON = 1e-8
@@ -84,12 +88,13 @@ class PPOTrainer:
     def _learn(self, run: Run, model: PPO, env: SB3VecEnv, config: PPOConfig, done: int, quiet: bool) -> None:
         model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
         model.num_timesteps = done
-        callback = _Progress(run, env, config.total_steps, done, quiet)
+        curriculum = CurriculumCallback(env.env, config.total_steps, done)
+        callback = _Progress(run, env, curriculum, config.total_steps, done, quiet)
         try:
             with callback.listening():
                 if done < config.total_steps:
                     # SB3 counts on from num_timesteps, so it is asked for what is left
-                    model.learn(config.total_steps - done, callback, reset_num_timesteps=False)
+                    model.learn(config.total_steps - done, [curriculum, callback], reset_num_timesteps=False)
             callback.save(model.num_timesteps if not callback.stopped else callback.updated_steps, model)
         finally:
             env.close()
@@ -101,15 +106,21 @@ class PPOTrainer:
         folder = Run(run)
         recorded, checkpoint = folder.config, folder.latest()
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
-        env = VectorEnv(make_task(recorded["task"]), 1)
+        env = VectorEnv(make_task(recorded["task"]), 1, folder.spec, context=config.context, flat_goal=True)
         names = list(env.task.observation_names(env.model))
         if names != recorded["observations"]:
             raise DREnvError(f"{run}: trained on observations {recorded['observations']}, the task has {names}")
-        policy = build_policy(env.single_observation_space, env.single_action_space, config)
+        venv = _with_history(SB3VecEnv(env), config)
+        policy = build_policy(venv.observation_space, venv.action_space, config)
         load_weights(checkpoint, policy)
-        stats = read_normalizer(checkpoint, len(names)) if config.normalize_observations else None
+        stats = read_normalizer(checkpoint, _observation_size(venv)) if config.normalize_observations else None
+        act = _frozen(policy, stats)
+        if config.history:
+            sizes = _observation_size(SB3VecEnv(env)), gym.spaces.flatdim(env.single_action_space)
+            act = RememberingPolicy(act, config.history, *sizes)
         return TrainedPolicy(
-            act=_frozen(policy, stats),
+            act=act,
+            context="observed" if config.context == "observed" else "hidden",
             task=recorded["task"],
             randomization=folder.spec,
             seed=recorded["seed"],
@@ -121,21 +132,34 @@ class PPOTrainer:
 def build_ppo(task: str, spec: Spec, config: PPOConfig, seed: int, threads: int = 0) -> tuple[PPO, SB3VecEnv]:
     """SB3's PPO on a fresh batch of environments, ready to learn."""
     torch.set_num_threads(config.torch_threads)
-    env = SB3VecEnv(VectorEnv(make_task(task), config.num_envs, spec, threads=threads))
+    vector = VectorEnv(make_task(task), config.num_envs, spec, context=config.context, flat_goal=True, threads=threads)
+    env = SB3VecEnv(vector)
+    shown = _with_history(env, config)
     norm = VecNormalize(
-        env,
+        shown,
         norm_obs=config.normalize_observations,
+        norm_obs_keys=["observation"] if isinstance(shown.observation_space, gym.spaces.Dict) else None,
         norm_reward=config.normalize_rewards,
         gamma=config.gamma,
         clip_obs=_CLIP,
     )
-    return PPO(env=norm, **ppo_arguments(config, seed)), env
+    return LeanPPO(env=norm, **ppo_arguments(config, seed)), env
+
+
+def _with_history(env: SB3VecEnv, config: PPOConfig) -> VecEnv:
+    return HistoryVecEnv(env, config.history) if config.history else env
+
+
+def _observation_size(env: VecEnv) -> int:
+    """Numbers of an observation, the context of `critic_only` aside."""
+    space = env.observation_space
+    return gym.spaces.flatdim(space["observation"] if isinstance(space, gym.spaces.Dict) else space)
 
 
 def ppo_arguments(config: PPOConfig, seed: int) -> dict[str, Any]:
     """SB3's arguments for a configuration, less the environment."""
     return {
-        "policy": ActorCriticPolicy,
+        "policy": _policy_class(config),
         "learning_rate": _Linear(config.learning_rate) if config.schedule == "linear" else config.learning_rate,
         "n_steps": config.n_steps,
         "batch_size": config.batch_size,
@@ -154,11 +178,21 @@ def ppo_arguments(config: PPOConfig, seed: int) -> dict[str, Any]:
 
 def build_policy(observations: gym.Space[Any], actions: gym.Space[Any], config: PPOConfig) -> ActorCriticPolicy:
     """The network alone, for use after training."""
-    return ActorCriticPolicy(observations, actions, lambda _: config.learning_rate, **_policy_arguments(config))
+    return _policy_class(config)(observations, actions, lambda _: config.learning_rate, **_policy_arguments(config))
+
+
+def _policy_class(config: PPOConfig) -> type[ActorCriticPolicy]:
+    return AsymmetricActorCriticPolicy if config.context == "critic_only" else ActorCriticPolicy
 
 
 def _policy_arguments(config: PPOConfig) -> dict[str, Any]:
+    sight: dict[str, Any] = {}
+    if config.frames:
+        sight = {"features_extractor_class": Inputs, "features_extractor_kwargs": {"frames": config.frames}}
+    if config.context == "critic_only":
+        sight = {"frames": config.frames}
     return {
+        **sight,
         "net_arch": {"pi": list(config.net), "vf": list(config.net)},
         "activation_fn": _ACTIVATIONS[config.activation],
         "log_std_init": config.log_std_init,
@@ -172,14 +206,16 @@ def _frozen(policy: ActorCriticPolicy, stats: dict[str, NDArray[np.float64]] | N
     policy.set_training_mode(False)
     space = policy.action_space
     assert isinstance(space, gym.spaces.Box)
+    keyed = isinstance(policy.observation_space, gym.spaces.Dict)
 
     def act(observations: NDArray[np.float64]) -> NDArray[np.float32]:
         scaled = observations
         if stats is not None:
             scaled = (observations - stats["obs_mean"]) / np.sqrt(stats["obs_var"] + _EPSILON)
             scaled = np.clip(scaled, -_CLIP, _CLIP)
+        seen: Any = torch.as_tensor(scaled, dtype=torch.float32)
         with torch.inference_mode():
-            actions = policy._predict(torch.as_tensor(scaled, dtype=torch.float32), deterministic=True)
+            actions = policy._predict({"observation": seen} if keyed else seen, deterministic=True)
         return np.asarray(np.clip(actions.numpy(), space.low, space.high))
 
     return act
@@ -198,9 +234,11 @@ class _Linear:
 class _Progress(BaseCallback):
     """Progress bar, learning curve, checkpoints, and a stop that loses nothing."""
 
-    def __init__(self, run: Run, env: SB3VecEnv, total: int, done: int, quiet: bool) -> None:
+    def __init__(
+        self, run: Run, env: SB3VecEnv, curriculum: CurriculumCallback, total: int, done: int, quiet: bool
+    ) -> None:
         super().__init__()
-        self._run, self._env = run, env
+        self._run, self._env, self._curriculum = run, env, curriculum
         self._total, self._done = total, done
         self._interval = max(1, total // _CHECKPOINTS)
         self._saved = self.updated_steps = done
@@ -268,6 +306,7 @@ class _Progress(BaseCallback):
             shown = f"{row['return_mean']:.0f}"
         vector = self._env.env
         row["acceptance_rate"] = vector.acceptance_rate
+        row["curriculum_share"] = self._curriculum.share
         self.logger.record("dr/acceptance_rate", vector.acceptance_rate)
         self.logger.record("dr/failures", vector.failures)
         self._run.log(row)

@@ -64,6 +64,13 @@ def evaluate(
             raise DREnvError(f"{flag}: got {count}, expected at least 2")
     counts = {"nominal": episodes, WORLD: randomized_episodes or 2 * episodes, "target": episodes}
     policies = [make_trainer(algorithm).load(run) for run in runs]
+    for run, policy in zip(runs, policies, strict=True):
+        if policy.context == "observed":
+            raise DREnvError(
+                f"{run}: acts on its Draw (context: observed), and the worlds to compare have Specs of their own; "
+                "train with context=critic_only, which acts without, or roll it out on its own Spec with "
+                "VectorEnv(..., context='observed')"
+            )
     task = _common_task(runs, policies)
     source = target or task.file("target.yaml")
     worlds = {"nominal": Spec(), WORLD: as_spec(randomization, task), "target": Spec.load(source)}
@@ -80,7 +87,7 @@ def evaluate(
             for i in members:
                 for world, spec in worlds.items():
                     step = bar.add_task(f"{runs[i].name} on {world}", total=counts[world])
-                    env = VectorEnv(task, counts[world], spec, threads=threads)
+                    env = VectorEnv(task, counts[world], spec, flat_goal=True, threads=threads)
                     env_seed = digest("evaluate", seed, world) >> 1
                     done = rollout(env, policies[i].act, env_seed, partial(_advance, bar, step))
                     env.close()
@@ -148,7 +155,7 @@ def _group(runs: tuple[Path, ...], policies: list[TrainedPolicy], default: Spec)
 
 
 def _video(task: Task, target: Spec, policy: TrainedPolicy, seed: int) -> bytes:
-    env = VectorEnv(task, 1, target, threads=1, render_mode="rgb_array", width=480, height=320,
+    env = VectorEnv(task, 1, target, flat_goal=True, threads=1, render_mode="rgb_array", width=480, height=320,
                     max_episode_steps=min(task.max_episode_steps, round(_VIDEO_SECONDS / task.dt)))  # fmt: skip
     stride = max(1, round(1 / (30 * task.dt)))  # about 30 images a second
     frames: list[np.ndarray] = []

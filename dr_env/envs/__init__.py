@@ -2,7 +2,7 @@
 
 from dr_env.envs.env import Env, GoalEnv
 from dr_env.envs.registration import as_spec, make_env, make_task, make_vector_env, register_tasks, task_names
-from dr_env.envs.rollout import Episodes, Policy, rollout
+from dr_env.envs.rollout import Episodes, Policy, StatefulPolicy, rollout
 from dr_env.envs.stability import Failure, try_out
 from dr_env.envs.task import Fields, Task, state_names
 from dr_env.envs.trainer import TrainedPolicy, Trainer, TrainRequest, make_trainer
@@ -17,6 +17,7 @@ __all__ = [
     "Fields",
     "GoalEnv",
     "Policy",
+    "StatefulPolicy",
     "Task",
     "TrainRequest",
     "TrainedPolicy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,17 @@ from dr_env.records import Columns
 Array = NDArray[np.float64]
 Policy = Callable[[Array], NDArray[np.float32]]
 """Observations (n, observations) to actions (n, actions)."""
+
+
+@runtime_checkable
+class StatefulPolicy(Protocol):
+    """A Policy that remembers: told when episodes begin, it sees every step of them."""
+
+    def begin(self) -> None:
+        """New episodes begin in all environments."""
+
+    def __call__(self, observations: Array) -> NDArray[np.float32]:
+        """The next actions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +53,14 @@ def rollout(
 
     Args:
         env: the environments, as many as episodes wanted.
-        policy: observations to actions.
+        policy: observations to actions; a `StatefulPolicy` is told that episodes begin.
         seed: the environments' seed.
         progress: told (episodes ended, episodes) now and then.
         frames: if given, receives images of environment 0 until its episode ends.
         stride: steps from one image to the next.
     """
+    if isinstance(policy, StatefulPolicy):
+        policy.begin()
     observations, info = env.reset(seed=seed)
     draws = {name: values for name, values in info.get("dr", {}).items() if not name.startswith("_")}
     count = env.num_envs

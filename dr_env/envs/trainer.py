@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dr_env.envs.rollout import Policy
+from dr_env.envs.view import Context
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.spec import Spec
 
@@ -41,6 +42,7 @@ class TrainedPolicy:
     seed: int
     steps: int
     curve: list[dict[str, float]]  # learning curve: steps, return_mean, length_mean, seconds, frames_per_s
+    context: Context = "hidden"  # what `VectorEnv` must show it; `observed` needs worlds of its own Spec
 
 
 class Trainer(Protocol):
