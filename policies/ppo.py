@@ -304,6 +304,9 @@ class _Progress(BaseCallback):
             row["return_mean"] = float(np.mean([episode["r"] for episode in episodes]))
             row["length_mean"] = float(np.mean([episode["l"] for episode in episodes]))
             shown = f"{row['return_mean']:.0f}"
+        if self.model.ep_success_buffer:
+            row["success_rate"] = float(np.mean(self.model.ep_success_buffer))
+            shown += f"  success {100 * row['success_rate']:.0f} %"
         vector = self._env.env
         row["acceptance_rate"] = vector.acceptance_rate
         row["curriculum_share"] = self._curriculum.share

@@ -68,6 +68,8 @@ class SB3VecEnv(VecEnv):
                     "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
                     "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": elapsed},
                 }
+                if "is_success" in info:
+                    infos[i]["is_success"] = bool(info["is_success"][i])
                 if failures[i]:
                     drawn = info["final_info"].get("dr", {})
                     values = {name: column[i] for name, column in drawn.items() if not name.startswith("_")}

@@ -1,7 +1,8 @@
 """Does it learn? PPO at a million steps: ours, and RL-Zoo's published settings on Gymnasium's own environment.
 
 python scripts/benchmark_learning.py run hopper ours --seed 0     trains, evaluates, writes docs/results/*.json
-python scripts/benchmark_learning.py table                        prints the Markdown table of what was run
+python scripts/benchmark_learning.py success reach --seed 0       trains under the task's own Spec, writes success rates
+python scripts/benchmark_learning.py table                        prints the Markdown tables of what was run
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from dr_env import Spec, TrainRequest, VectorEnv, make_task, rollout
+from dr_env import DREnvError, Spec, TrainRequest, VectorEnv, as_spec, make_task, rollout
 from dr_env.files import write_text
 from policies.ppo import PPOTrainer
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 STEPS = 1_000_000
 EPISODES = 150
+SUCCESS_EPISODES = 500
+WORLDS = ("nominal", "randomized", "target")
 IDS = {"half_cheetah": "HalfCheetah-v5", "hopper": "Hopper-v5"}
 
 # rl-baselines3-zoo, hyperparams/ppo.yml, entries HalfCheetah-v3 and Hopper-v3 (tuned; one environment, normalised)
@@ -114,8 +117,42 @@ def _zoo(task_name: str, seed: int) -> tuple[list[float], float]:
     return [float(value) for value in returns], seconds
 
 
+def success(task_name: tyro.conf.Positional[str], seed: int = 0) -> None:
+    """Train under the task's own Spec and configuration, evaluate success in three worlds, write the result."""
+    task = make_task(task_name)
+    specs = dict(zip(WORLDS, (None, "default", task.file("target.yaml")), strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        began, busy = time.perf_counter(), time.process_time()
+        request = TrainRequest(task_name, as_spec("default", task), Path(folder) / "run", seed=seed)
+        policy = PPOTrainer().load(PPOTrainer().train(request))
+        seconds, busy = time.perf_counter() - began, time.process_time() - busy
+    rates = {}
+    for world, randomization in specs.items():
+        env = VectorEnv(task, SUCCESS_EPISODES, as_spec(randomization, task), flat_goal=True)
+        done = rollout(env, policy.act, seed=10_000 + seed)
+        if done.successes is None:
+            raise DREnvError(f"task: '{task_name}' does not say what a success is")
+        rates[world] = float(done.successes.mean())
+    rows = [row for row in policy.curve if "success_rate" in row]
+    result = {
+        "task": task_name,
+        "seed": seed,
+        "steps": policy.steps,
+        "train_seconds": round(seconds, 1),
+        "cpu_seconds": round(busy, 1),
+        "episodes": SUCCESS_EPISODES,
+        "success": rates,
+        "curve": [
+            {key: row[key] for key in ("steps", "seconds", "success_rate")} for row in rows[:: -(len(rows) // -20)]
+        ],
+    }
+    path = RESULTS / f"learning-{task_name}-{seed}.json"
+    write_text(path, json.dumps(result) + "\n")
+    print(f"{path}: success {rates}, {seconds:.0f} s ({busy:.0f} s of processor time)")
+
+
 def table() -> None:
-    """Print the Markdown table of the results at hand."""
+    """Print the Markdown tables of the results at hand."""
     print("| task | settings | seed | mean return ± std of 150 episodes | training, s |")
     print("|---|---|---|---|---|")
     for task in IDS:
@@ -127,7 +164,20 @@ def table() -> None:
                     f"| {task} | {settings} | {found['seed']} | {mean:.0f} ± {std:.0f} | {found['train_seconds']:.0f} |"
                 )
         print(f"| {task} | zoo, as published (v3) | 1 run | {PUBLISHED[task]} | |")
+    print()
+    print("| task | seed | steps | success: nominal | randomized | target | training, s | processor, s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for path in sorted(RESULTS.glob("learning-*.json")):
+        found = json.loads(path.read_text())
+        if "success" in found:
+            rates = " | ".join(
+                f"{100 * found['success'][world]:.1f} %" for world in ("nominal", "randomized", "target")
+            )
+            print(
+                f"| {found['task']} | {found['seed']} | {found['steps']:,} | {rates} "
+                f"| {found['train_seconds']:.0f} | {found['cpu_seconds']:.0f} |"
+            )
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "table": table})
+    tyro.extras.subcommand_cli_from_dict({"run": run, "success": success, "table": table})

@@ -126,10 +126,15 @@ class GoalEnv(Env):
     `compute_reward` gives the reward of any achieved and desired goal.
     """
 
-    def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: object) -> Any:
-        """The reward of goals, (goal,) or many of them (n, goal), whatever state they come from."""
+    def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
+        """The reward of goals, (goal,) or many of them (n, goal), whatever state they come from.
+
+        What goals alone decide, plus the `reward_shaping` of the step that `info` (one, or one for each) tells of.
+        """
         achieved, desired = np.atleast_2d(achieved_goal), np.atleast_2d(desired_goal)
-        rewards = self.task.goal_reward(achieved, desired)
+        infos = [info] if isinstance(info, Mapping) else info
+        shaping = np.array([each.get("reward_shaping", 0.0) for each in infos])
+        rewards = self.task.goal_reward(achieved, desired) + shaping
         return rewards if np.ndim(achieved_goal) == 2 else float(rewards[0])
 
 

@@ -35,6 +35,7 @@ class Episodes:
     returns: Array  # (n,)
     lengths: NDArray[np.int64]  # (n,)
     failures: NDArray[np.bool_]  # (n,) whether the simulation diverged
+    successes: NDArray[np.bool_] | None  # (n,) whether the last step was a success, in tasks that say so
     draws: Columns
     acceptance_rate: float
 
@@ -65,6 +66,7 @@ def rollout(
     draws = {name: values for name, values in info.get("dr", {}).items() if not name.startswith("_")}
     count = env.num_envs
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+    successes: NDArray[np.bool_] | None = None
     running, failures = np.ones(count, bool), np.zeros(count, bool)
     while running.any():
         if frames is not None and running[0] and lengths[0] % stride == 0:
@@ -72,8 +74,10 @@ def rollout(
         observations, rewards, terminated, truncated, info = env.step(policy(observations))
         returns += np.where(running, rewards, 0.0)
         lengths += running
+        if "is_success" in info:
+            successes = np.where(running, info["is_success"], False if successes is None else successes)
         failures |= running & info.get("dr_failure", False)
         running &= ~(terminated | truncated)
         if progress is not None:
             progress(count - int(running.sum()), count)
-    return Episodes(returns, lengths, failures, draws, env.acceptance_rate)
+    return Episodes(returns, lengths, failures, successes, draws, env.acceptance_rate)

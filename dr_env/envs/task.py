@@ -8,8 +8,9 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,23 @@ class Task(ABC):
         Returns:
             qpos (n, nq) and qvel (n, nv).
         """
+
+    def initial_state(self, model: mujoco.MjModel, uniform: Array) -> dict[str, Array]:
+        """Initial states by MjData field, (n, ...): what `reset_state` gives, and in tasks that override this
+        more, such as `mocap_pos`, or the `ctrl` that servos hold until the first action.
+        """
+        qpos, qvel = self.reset_state(model, uniform)
+        return {"qpos": qpos, "qvel": qvel}
+
+    def action_space(self, model: mujoco.MjModel) -> gym.spaces.Box:
+        """The space of one environment's actions: by default the controls, within their ranges."""
+        low, high = model.actuator_ctrlrange.astype(np.float32).T
+        unlimited = model.actuator_ctrllimited == 0
+        return gym.spaces.Box(np.where(unlimited, -np.inf, low), np.where(unlimited, np.inf, high), dtype=np.float32)
+
+    def control(self, data: Fields, action: NDArray[np.float32]) -> NDArray[Any]:
+        """Controls (n, nu) for actions (n, actions) in the states `data`: by default the actions themselves."""
+        return action
 
     def reset_width(self, model: mujoco.MjModel) -> int:
         """How many random numbers an initial state takes."""

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from dr_env.binding import BatchRows, build_model, compile_model
 from dr_env.envs.forces import FIELD, ExternalForces
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
+from dr_env.envs.initial import InitialState
 from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.redraw import Redraws
 from dr_env.envs.task import Task
@@ -120,13 +121,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._forces = ExternalForces(self._batch, self.model) if FIELD in task.fields else None
         if self._forces is not None:
             self._live[FIELD] = self._forces.array
-        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
+        self._start = InitialState(self._batch, self.model)
         self._ctrl = self._batch.bind("ctrl")
 
-        low, high = self.model.actuator_ctrlrange.astype(np.float32).T
-        unlimited = self.model.actuator_ctrllimited == 0
-        low, high = np.where(unlimited, -np.inf, low), np.where(unlimited, np.inf, high)
-        self.single_action_space = gym.spaces.Box(low, high, dtype=np.float32)
+        self.single_action_space = task.action_space(self.model)
         self._view = View(len(names), task.goal, self.plan, context, flat_goal)
         self.single_observation_space = self._view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -224,13 +222,12 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         uniform = self._states_ahead.uniform(ids, *keys)
         self._redraws.begin(ids, self._keys)
-        drawn_qpos, drawn_qvel = self.task.reset_state(self.model, uniform)
-        self._qpos[ids] = drawn_qpos if qpos is None else qpos
-        self._qvel[ids] = drawn_qvel if qvel is None else qvel
+        given = {name: values for name, values in (("qpos", qpos), ("qvel", qvel)) if values is not None}
+        self._start.write(ids, {**self.task.initial_state(self.model, uniform), **given})
         self._batch.forward(ids)
         if self._forces is not None:
             self._forces.begin(ids)
-        self._effects.begin(ids, *keys)
+        self._effects.begin(ids, *keys, self._ctrl[ids])
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
         self._ended[ids] = False
@@ -266,7 +263,11 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         ids = self._all if waiting is None else np.flatnonzero(~waiting)
         redrawn = self._redraw(ids) if self._redraws else ids[:0]
         before = {name: live.copy() for name, live in self._live.items()}
-        self._ctrl[ids] = self._effects.act(actions if waiting is None else actions[ids], ids)
+        if waiting is None:
+            controls = self.task.control(before, actions)
+        else:
+            controls = self.task.control({name: values[ids] for name, values in before.items()}, actions[ids])
+        self._ctrl[ids] = self._effects.act(controls, ids)
         failed = self._advance(None if waiting is None else ids)
         reward, terms = self.task.reward(before, actions, self._live)
         terminated = self.task.terminated(self._live) | failed
@@ -280,7 +281,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         if failed.any():
             self.failures += int(failed.sum())
             reward = np.where(failed, 0.0, reward)
-            terms = {name: np.where(failed, 0.0, term) for name, term in terms.items()}
+            terms = {name: np.where(failed, np.zeros((), term.dtype), term) for name, term in terms.items()}
         info = step_info(terms, failed, waiting)
         if len(redrawn):
             info.update(draw_info(self._columns, redrawn, self.num_envs))

@@ -13,14 +13,14 @@ EFFECTS = ("noise", "dropout")
 
 
 class ActionChannel:
-    """Noise and dropped actions, each off where its number is 0.
+    """Noise and dropped controls, each off where its number is 0.
 
-    What arrives is the action plus Gaussian noise of standard deviation `noise`; with probability
-    `dropout` the last action that arrived is repeated instead. (Delays are the actuators' own.)
+    What arrives is the control plus Gaussian noise of standard deviation `noise`; with probability
+    `dropout` the last control that arrived is repeated instead. (Delays are the actuators' own.)
 
     Args:
         num_envs: how many environments.
-        size: how many numbers an action has.
+        size: how many numbers a control has.
         changing: whether the numbers may change within an episode.
     """
 
@@ -33,13 +33,16 @@ class ActionChannel:
         self._last: Array = np.zeros((num_envs, size))
         self._active = dict.fromkeys(EFFECTS, False)
 
-    def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
-        """Starts new episodes in the environments `ids`, after their numbers are written."""
+    def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys, held: Array | float = 0.0) -> None:
+        """Starts new episodes in the environments `ids`, after their numbers are written.
+
+        Where the first control is lost, `held`, (len(ids), size), stays in force.
+        """
         self.refresh()
         if any(self._active.values()):
             self._noise.begin(ids, seeds, environments, episodes)
             self._dropout.begin(ids, seeds, environments, episodes)
-            self._last[ids] = 0
+            self._last[ids] = held
 
     def refresh(self) -> None:
         """Takes up numbers that have changed within an episode."""

@@ -69,21 +69,33 @@ class Effects:
         self._sensors = ObservationSensor(num_envs, model.nsensordata, dt, "sensor", touches("sensor."))
         self._channel = ActionChannel(num_envs, model.nu, touches("action."))
         self._disturbance = Disturbance(dt, data("xfrc_applied"), touches("push."))
-        self._parts: list[_Part] = [self._observation, self._sensors, self._channel, self._disturbance]
+        self._parts: list[_Part] = [self._observation, self._sensors, self._disturbance]
         self._jitter: DelayJitter | None = None
         if "action.jitter" in plan.nominal:
             self._jitter = DelayJitter(model.actuator_delay, expand("actuator_delay"), model.opt.timestep, dt)
             self._parts.append(self._jitter)
-        self.arrays: dict[str, Array] = {name: array for part in self._parts for name, array in part.arrays.items()}
+        self.arrays: dict[str, Array] = dict(self._channel.arrays)
+        for part in self._parts:
+            self.arrays |= part.arrays
         """The numbers of each effect, with a leading axis of environments, by the name that a Plan writes."""
 
-    def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
-        """Starts new episodes in the environments `ids`, after their numbers are written."""
+    def begin(
+        self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys, controls: NDArray[Any] | float = 0.0
+    ) -> None:
+        """Starts new episodes in the environments `ids`, after their numbers are written.
+
+        Args:
+            ids: which environments.
+            seeds, environments, episodes: the keys of all environments.
+            controls: (len(ids), nu) the initial controls, which hold where the first one is lost.
+        """
+        self._channel.begin(ids, seeds, environments, episodes, controls)
         for part in self._parts:
             part.begin(ids, seeds, environments, episodes)
 
     def refresh(self) -> None:
         """Takes up numbers that have changed within an episode."""
+        self._channel.refresh()
         for part in self._parts:
             part.refresh()
 

@@ -151,9 +151,9 @@ def test_rewards_and_delays_follow_the_timestep() -> None:
     assert env.model.actuator_history[0, 0] == 2  # two samples of 12 ms
     env = Env(make_task("half_cheetah"), Spec(entries={"step": spec.entries["step"]}))
     env.reset(seed=0)
-    start = env._vector._qpos[0, 0]
+    start = env._vector._live["qpos"][0, 0]
     *_, info = env.step(np.ones(6, np.float32))
-    assert info["x_velocity"] == pytest.approx((env._vector._qpos[0, 0] - start) / 0.048)
+    assert info["x_velocity"] == pytest.approx((env._vector._live["qpos"][0, 0] - start) / 0.048)
 
 
 def test_other_entries_may_depend_on_it(tmp_path: Path) -> None:

@@ -213,8 +213,10 @@ def random_specs(draw: st.DrawFn) -> dict[str, object]:
     return entries
 
 
-MODELS = {
-    name: model for name in task_names() if name != "half_cheetah" and (model := make_task(name).mjspec().compile()).nu
+MODELS = {  # those whose bodies all have a mass to scale, and with motors
+    name: model
+    for name in task_names()
+    if name != "half_cheetah" and (model := make_task(name).mjspec().compile()).nu and model.body_mass[1:].all()
 }
 
 

@@ -56,7 +56,9 @@ def test_the_checkers_pass(task: str) -> None:
     for randomization in (None, "default"):
         env = gym.make(f"dr_env/{''.join(map(str.capitalize, task.split('_')))}-v0", randomization=randomization)
         check_env(env.unwrapped, skip_render_check=True)
-        sb3.check_env(env.unwrapped, skip_render_check=True)
+        # SB3 asks that the reward be that of the goals observed, which noise makes another
+        if randomization is None or not isinstance(env.unwrapped, dr_env.GoalEnv):
+            sb3.check_env(env.unwrapped, skip_render_check=True)
 
 
 def test_make_and_make_vec() -> None:

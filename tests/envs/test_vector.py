@@ -183,7 +183,7 @@ def test_a_diverging_simulation_ends_its_own_episode() -> None:
     reference = make_vector_env(task="half_cheetah", num_envs=3)
     for each in (env, reference):
         each.reset(seed=0)
-    env._qvel[1] = 1e12
+    env._batch.bind("qvel")[1] = 1e12
     action = np.zeros((3, 6), np.float32)
     observations, rewards, terminated, _, info = env.step(action)
     expected = reference.step(action)

@@ -1,0 +1,1 @@
+"""An arm with a gripper, and what tasks with it share."""
