@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,50 +23,85 @@ from dr_env.spec import Spec
 _ENVS = 128
 _RIVAL_ENVS = 16
 _ROUNDS = 5
+_SECONDS = 1.2  # of one measurement of ours and of the engine
+_RIVAL_SECONDS = 0.6
+
+Actions = list[NDArray[Any]]
 
 
 def vector(task_name: str) -> dict[str, Any]:
     """Environment steps per second, each contender's best of five rounds taken in turn.
 
-    Ours: 128 environments under the task's own Spec, whole episodes, redrawn at their end. The
-    engine: `Batch.step` alone on the nominal model with the same actions from the same states.
+    Ours: 128 environments under the task's own Spec, each redrawn once (or, where its episodes end sooner,
+    more often) in a measurement, and the same with noise, delays and pushes added where the Spec has none. The
+    engine: `Batch.step` alone on the nominal model with the same actions from the same states. The rivals:
+    Gymnasium's vector modes, for tasks that Gymnasium has.
     """
     task = make_task(task_name)
-    reference = reference_of(task)
-    env = VectorEnv(task, _ENVS, as_spec("default", task))
-    steps = 200 if task_name != "half_cheetah" else 1000
-    env.action_space.seed(0)
-    actions = [env.action_space.sample() for _ in range(64)]
-    engine = batch.Batch(VectorEnv(task, 1).model, _ENVS)
+    spec = as_spec("default", task)
+    nominal = VectorEnv(task, _ENVS)
+    nominal.reset(seed=0)
+    nominal.action_space.seed(0)
+    actions: Actions = [nominal.action_space.sample() for _ in range(64)]
+    engine = _engine(nominal, actions)
+    steps = _steps(engine, task)
+    envs = {
+        name: VectorEnv(task, _ENVS, randomization, max_episode_steps=steps)
+        for name, randomization in (("env", spec), ("disturbed", disturbed(spec, task)))
+    }
     rivals = {
-        mode: gym.make_vec(reference, _RIVAL_ENVS, mode, {"context": "spawn"} if mode == "async" else {})
+        mode: gym.make_vec(task.reference, _RIVAL_ENVS, mode, {"context": "spawn"} if mode == "async" else {})
         for mode in ("sync", "async")
+        if task.reference is not None
     }
-    contenders: dict[str, Callable[[], float]] = {
-        "env": lambda: _env_rate(env, actions, steps),
-        "engine": lambda: _engine_rate(engine, task, actions, steps),
-        "sync": lambda: _rival_rate(rivals["sync"], steps // 3),
-        "async": lambda: _rival_rate(rivals["async"], steps // 3),
-    }
+    contenders: dict[str, Callable[[], float]] = {"engine": lambda: engine(steps)}
+    contenders |= {name: functools.partial(_env_rate, env, actions, steps) for name, env in envs.items()}
+    contenders |= {name: functools.partial(_rival_rate, rival) for name, rival in rivals.items()}
     best = dict.fromkeys(contenders, 0.0)
     for _ in range(_ROUNDS):
         for name, measure in contenders.items():
             best[name] = max(best[name], measure())
-    redraws = [_timed(lambda: env.reset(seed=0)) for _ in range(20)]
-    for made in (env, *rivals.values()):
+    redraws = [_timed(lambda: envs["env"].reset(seed=0)) for _ in range(20)]
+    threads = nominal._batch.nthread
+    for made in (nominal, *envs.values(), *rivals.values()):
         made.close()
+    rival = max((best[name] for name in rivals), default=None)
     return {
         "task": task_name,
         "num_envs": _ENVS,
-        "threads": engine.nthread,
+        "threads": threads,
         "steps_per_s": best["env"],
         "engine_steps_per_s": best["engine"],
         "ratio_engine": best["env"] / best["engine"],
-        "gym_sync_steps_per_s": best["sync"],
-        "gym_async_steps_per_s": best["async"],
-        "ratio_gym": best["env"] / max(best["sync"], best["async"]),
+        "disturbed_steps_per_s": best["disturbed"],
+        "ratio_engine_disturbed": best["disturbed"] / best["engine"],
+        "gym_sync_steps_per_s": best.get("sync"),
+        "gym_async_steps_per_s": best.get("async"),
+        "ratio_gym": best["env"] / rival if rival else None,
+        "ratio_engine_gym": best["engine"] / rival if rival else None,
         "redraw_us": 1e6 * float(np.median(redraws)) / _ENVS,
     }
+
+
+def disturbed(spec: Spec, task: Task) -> Spec:
+    """The Spec with noise, delays and pushes, each added where no entry has it."""
+    model = compile_model(task.mjspec(), Spec())
+    pushable = next(offer.names[0] for offer in offers(model) if offer.field.name == "push_impulse")
+    extra = {
+        ("observation", "noise"): {"select": {"observation": "*"}, "high": 0.01},
+        ("actuator", "delay"): {"select": {"actuator": "*"}, "high": task.dt},
+        ("body", "push_impulse"): {"select": {"body": pushable}, "high": 0.01},
+        ("body", "push_rate"): {"select": {"body": pushable}, "high": 2.0},
+    }
+    present = {(entry.select.kind, entry.field) for entry in spec.entries.values()}
+    form = spec.to_dict()
+    for (kind, field), what in extra.items():
+        if (kind, field) in present or (kind == "actuator" and not model.nu):
+            continue
+        distribution = {"type": "uniform", "low": 0.0, "high": what["high"]}
+        entry = {"select": what["select"], "field": field, "operation": "set", "distribution": distribution}
+        form["entries"][f"added_{field}"] = entry
+    return Spec.from_dict(form)
 
 
 def reset(task_name: str) -> dict[str, Any]:
@@ -124,7 +160,7 @@ def _timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _env_rate(env: VectorEnv, actions: list[NDArray[np.float32]], steps: int) -> float:
+def _env_rate(env: VectorEnv, actions: Actions, steps: int) -> float:
     env.reset(seed=0)
 
     def run() -> None:
@@ -134,27 +170,39 @@ def _env_rate(env: VectorEnv, actions: list[NDArray[np.float32]], steps: int) ->
     return env.num_envs * steps / _timed(run)
 
 
-def _engine_rate(engine: batch.Batch, task: Task, actions: list[NDArray[np.float32]], steps: int) -> float:
-    start = VectorEnv(task, engine.nsim)
-    start.reset(seed=0)
-    engine.state[:] = start._batch.state
+def _engine(env: VectorEnv, actions: Actions) -> Callable[[int], float]:
+    """Measures `Batch.step` alone over so many steps, from the states and with the controls of an environment."""
+    engine = batch.Batch(env.model, env.num_envs)
+    start, fields = env._batch.state.copy(), {name: live.copy() for name, live in env._live.items()}
+    controls = [env.task.control(fields, action) for action in actions]
     ctrl = engine.bind("ctrl")
 
-    def run() -> None:
-        for i in range(steps):
-            ctrl[:] = actions[i % len(actions)]
-            engine.step(nstep=task.frame_skip)
+    def rate(steps: int) -> float:
+        engine.state[:] = start
 
-    return float(engine.nsim * steps / _timed(run))
+        def run() -> None:
+            for i in range(steps):
+                ctrl[:] = controls[i % len(controls)]
+                engine.step(nstep=env.task.frame_skip)
+
+        return float(engine.nsim * steps / _timed(run))
+
+    return rate
 
 
-def _rival_rate(rival: gym.vector.VectorEnv[Any, Any, Any], steps: int) -> float:
+def _steps(engine: Callable[[int], float], task: Task) -> int:
+    """How many steps the engine takes in one measurement's time, at most an episode's."""
+    engine(10)
+    return int(np.clip(_SECONDS * engine(20) / _ENVS, 50, task.max_episode_steps))
+
+
+def _rival_rate(rival: gym.vector.VectorEnv[Any, Any, Any]) -> float:
     rival.reset(seed=0)
     rival.action_space.seed(0)
     actions = [rival.action_space.sample() for _ in range(64)]
-
-    def run() -> None:
-        for i in range(steps):
-            rival.step(actions[i % len(actions)])
-
-    return rival.num_envs * steps / _timed(run)
+    began, steps = time.perf_counter(), 0
+    while time.perf_counter() < began + _RIVAL_SECONDS:
+        for action in actions:
+            rival.step(action)
+        steps += len(actions)
+    return rival.num_envs * steps / (time.perf_counter() - began)
