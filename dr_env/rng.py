@@ -4,13 +4,15 @@ A value is addressed by (seed, stream, name, environment, episode, attempt, inde
 environment, an episode or an entry therefore changes no other value, two Specs that share an
 entry share its random numbers, and any number of values is computed in one vectorised pass.
 
-The generator is Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
-1, 2, 3", SC 2011, section 4.3.
+What is drawn for an episode comes from Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random
+numbers: as easy as 1, 2, 3", SC 2011, section 4.3. What is drawn for every step, in far greater number, comes
+from SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014, figure 15.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +25,7 @@ _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROUNDS = 10
 _DEPTH = 16  # episodes computed ahead
 _FEW = 2  # looking ahead pays for up to half of the environments
@@ -152,6 +155,63 @@ class Lookahead:
             self._values[fresh] = values.reshape(len(fresh), _DEPTH, -1)
             self._first[fresh] = episodes[fresh].astype(np.int64)
         return np.asarray(self._values[ids, episodes[ids].astype(np.int64) - self._first[ids]])
+
+
+class Sequences:
+    """An endless sequence of random words for each environment's episode, read at any place (SplitMix64).
+
+    Args:
+        name: the sequences' name, part of their key.
+        num_envs: how many environments.
+    """
+
+    def __init__(self, name: str, num_envs: int) -> None:
+        self._name = np.uint64(digest("sequence", name))
+        self._start = np.zeros(num_envs, np.uint64)
+        self._stride = np.ones(num_envs, np.uint64)
+
+    def begin(self, ids: NDArray[np.intp], seeds: Words, environments: Words, episodes: Words) -> None:
+        """Starts the sequences of new episodes of the environments `ids`; the keys are those of all environments."""
+        key = _mixed(self._name ^ seeds[ids])
+        key = _mixed(key ^ environments[ids])
+        key = _mixed(key ^ episodes[ids])
+        self._start[ids] = key
+        self._stride[ids] = _mixed(key ^ _GOLDEN) | np.uint64(1)
+
+    def words(self, ids: NDArray[np.intp], places: Words) -> Words:
+        """The words at `places`, (len(ids), k), of the environments' sequences."""
+        return _mixed(self._start[ids, None] + (places + np.uint64(1)) * self._stride[ids, None])
+
+
+def _mixed(x: Words) -> Words:
+    """SplitMix64's finalizer, elementwise; `x` is overwritten."""
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def uniforms(words: Words) -> NDArray[np.float64]:
+    """Uniforms in the open interval (0, 1), one for each word, with 53 random bits."""
+    return np.asarray(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def normals(words: Words) -> NDArray[np.float32]:
+    """Standard normals, two for each word, (2, *words.shape): Box and Muller, Ann. Math. Statist. 29, 1958.
+
+    In single precision, which noise needs no more of; no value lies beyond 6.7.
+    """
+    halves = np.ascontiguousarray(words).view(np.int32).reshape(*words.shape, 2)
+    radius, angle = np.moveaxis(halves, -1, 0).astype(np.float32, order="C")
+    radius *= np.float32(2.0**-32)
+    radius += np.float32(0.5 + 2.0**-33)
+    np.log(radius, out=radius)
+    radius *= np.float32(-2)
+    np.sqrt(radius, out=radius)
+    angle *= np.float32(math.tau * 2.0**-32)
+    return np.stack((radius * np.cos(angle), radius * np.sin(angle)))
 
 
 def open_uniform(rng: np.random.Generator, shape: int | tuple[int, ...]) -> NDArray[np.float64]:

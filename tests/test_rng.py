@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dr_env.rng import Lookahead, Stream, digest, generator, philox
+from dr_env.rng import Lookahead, Sequences, Stream, digest, generator, normals, philox, uniforms
 
 
 # Known answers of Philox4x32-10, published with Random123 (kat_vectors)
@@ -76,3 +76,50 @@ def test_generators_are_functions_of_their_key() -> None:
     assert (generator("a", 1).random(3) == generator("a", 1).random(3)).all()
     assert (generator("a", 1).random(3) != generator("a", 2).random(3)).all()
     assert digest("a", "b") != digest("ab")
+
+
+def test_sequences_known_answers() -> None:
+    # the first outputs of SplitMix64 for the seed 1234567, published with the reference implementation's ports
+    sequence = Sequences("any", 1)
+    sequence._start[:], sequence._stride[:] = 1234567, 0x9E3779B97F4A7C15
+    words = sequence.words(np.array([0]), np.arange(5, dtype=np.uint64))
+    expected = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+    assert words[0].tolist() == expected
+
+
+def _sequences(ids: list[int], name: str = "noise", seed: int = 3, episode: int = 0, count: int = 1000) -> np.ndarray:
+    made = Sequences(name, 200)
+    numbers = np.arange(200, dtype=np.uint64)
+    made.begin(np.array(ids), np.full(200, seed, np.uint64), numbers, np.full(200, episode, np.uint64))
+    return made.words(np.array(ids), np.arange(count, dtype=np.uint64))
+
+
+def test_sequences_depend_on_their_own_key_alone() -> None:
+    many = _sequences([4, 17, 150])
+    assert (_sequences([17]) == many[1]).all()
+    others = [_sequences([17], "other"), _sequences([17], seed=4), _sequences([17], episode=1), many[[0]], many[[2]]]
+    assert len(np.unique(np.concatenate([many[[1]], *others]))) == 6000
+    # nor do numbers depend on how many are computed at once
+    for made in (normals, uniforms):
+        whole = made(many)
+        for start, stop in ((0, 1), (3, 10), (500, 777)):
+            assert (made(many[1:2, start:stop]) == whole[..., 1:2, start:stop]).all()
+
+
+def test_sequences_are_uniform_normal_and_independent() -> None:
+    words = _sequences(list(range(200)))
+    for values, law in ((uniforms(words), "uniform"), (normals(words)[0], "norm"), (normals(words)[1], "norm")):
+        flat = values.reshape(-1).astype(np.float64)
+        assert stats.kstest(flat, law).pvalue > 0.001
+        assert abs(np.corrcoef(values[:-1].reshape(-1), values[1:].reshape(-1))[0, 1]) < 0.01  # environments
+        assert abs(np.corrcoef(flat[:-1], flat[1:])[0, 1]) < 0.01  # steps
+    pairs = normals(words).reshape(2, -1).astype(np.float64)
+    assert abs(np.corrcoef(pairs)[0, 1]) < 0.01
+    assert abs(np.corrcoef(pairs**2)[0, 1]) < 0.01
+    assert abs(stats.kurtosis(pairs.reshape(-1))) < 0.05

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.rng import generator
+from dr_env.rng import Sequences, normals, uniforms
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
@@ -17,10 +17,10 @@ _BLOCK = 64
 
 
 class KeyedBlocks:
-    """Random numbers drawn in blocks of 64 steps from a generator of each environment's own episode.
+    """Random numbers for every step of each environment's episode, computed 64 steps at once.
 
     They do not depend on how many environments run beside, nor on what else is drawn: every effect has
-    blocks of its own name.
+    a sequence of its own name.
 
     Args:
         name: the effect's name, part of the key.
@@ -30,34 +30,41 @@ class KeyedBlocks:
     """
 
     def __init__(self, name: str, kind: Literal["normal", "uniform"], num_envs: int, size: int) -> None:
-        self._name, self._kind = name, kind
+        self._kind = kind
         self._shape = (num_envs, _BLOCK, size)
-        self._block: Array | None = None  # made when first used: most effects are off
+        self._sequences = Sequences(name, num_envs)
+        self._block: NDArray[np.floating] = np.zeros(0)  # made when first used: most effects are off
+        self._first = np.zeros(num_envs, np.uint64)  # the step that a block begins with, modulo 2**64
         self._next = np.full(num_envs, _BLOCK)
-        self._keys: list[tuple[int, int, int]] = [(0, 0, 0)] * num_envs
-        self._generators: list[np.random.Generator | None] = [None] * num_envs
 
     def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
         """Starts new episodes in the environments `ids`; the keys are those of all environments."""
-        for i in ids.tolist():
-            self._keys[i] = (int(seeds[i]), int(environments[i]), int(episodes[i]))
-            self._generators[i] = None
+        self._sequences.begin(ids, seeds, environments, episodes)
+        self._first[ids] = 2**64 - _BLOCK  # as if a block before the first step were used up
         self._next[ids] = _BLOCK
 
-    def next(self, ids: Ids) -> Array:
+    def next(self, ids: Ids) -> NDArray[np.floating]:
         """The next step's numbers for the environments `ids`, (len(ids), size)."""
-        if self._block is None:
-            self._block = np.zeros(self._shape)
-        used_up = ids[self._next[ids] == _BLOCK]
-        for i in used_up.tolist():
-            source = self._generators[i]
-            if source is None:
-                source = self._generators[i] = generator("sensor", self._name, *self._keys[i])
-            if self._kind == "normal":
-                source.standard_normal(out=self._block[i])
-            else:
-                source.random(out=self._block[i])
-        self._next[used_up] = 0
-        numbers = self._block[ids, self._next[ids]]
+        if not self._block.size:
+            self._block = np.zeros(self._shape, np.float32 if self._kind == "normal" else np.float64)
+        if (self._next[ids] == _BLOCK).any():
+            self._fill(np.flatnonzero(self._next >= _BLOCK // 2))  # with those that run out, all that soon will
+        numbers: NDArray[np.floating] = self._block[ids, self._next[ids]]
         self._next[ids] += 1
-        return np.asarray(numbers)
+        return numbers
+
+    def _fill(self, ids: Ids) -> None:
+        """Computes the coming 64 steps of the environments `ids`."""
+        self._first[ids] += self._next[ids].astype(np.uint64)
+        self._next[ids] = 0
+        _, steps, size = self._shape
+        normal = self._kind == "normal"
+        width = (size + 1) // 2 if normal else size  # words a step
+        within = np.arange(steps * width).astype(np.uint64)
+        words = self._sequences.words(ids, np.uint64(width) * self._first[ids, None] + within)
+        if normal:
+            pairs = normals(words).reshape(2, len(ids), steps, width)
+            self._block[ids, :, :width] = pairs[0]
+            self._block[ids, :, width:] = pairs[1, ..., : size - width]
+        else:
+            self._block[ids] = uniforms(words).reshape(len(ids), steps, width)

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import held_row
-from dr_env.rng import generator
+from dr_env.rng import Sequences, uniforms
 from dr_env.sensors.blocks import Array, Ids, Keys
 
 EFFECTS = ("force", "duration", "impulse", "rate", "interval")
 
-_BLOCK = 16  # pushes drawn at once
+_BLOCK = 4  # pushes drawn at once
+_PARTS = np.arange(3, dtype=np.uint64)
 _ROUNDING = 1e-9  # of a control step: a push due at a step's end starts in the next one
 
 
@@ -51,7 +52,7 @@ class Disturbance:
             array.shape = (-1, 3) if name == "axes" else (-1,)
         rows = num_envs * self._bodies
         self._steps = np.zeros(num_envs, np.intp)
-        self._keys: list[tuple[int, int, int]] = [(0, 0, 0)] * num_envs
+        self._sequences = Sequences("push", num_envs)
         self._coming = np.zeros((rows, 0, 4))  # numbers of the coming pushes, made when first used
         self._used = np.zeros(rows, np.intp)  # pushes of the episode so far
         self._next = np.full(rows, math.inf)  # when the next one starts, s
@@ -69,8 +70,7 @@ class Disturbance:
             return
         self._forces[ids[:, None], self._pushed, :3] = 0
         self._steps[ids] = 0
-        for i in ids.tolist():
-            self._keys[i] = (int(seeds[i]), int(environments[i]), int(episodes[i]))
+        self._sequences.begin(ids, seeds, environments, episodes)
         rows = (ids[:, None] * self._bodies + np.arange(self._bodies)).reshape(-1)
         self._used[rows], self._next[rows], self._end[rows] = 0, math.inf, -math.inf
         self.refresh()
@@ -100,22 +100,16 @@ class Disturbance:
         return np.asarray(weighted / np.where(length > 0, length, 1.0))
 
     def _fill(self, rows: Ids) -> None:
-        """Draws the coming pushes of rows: standard exponentials, and directions that are uniform on the sphere.
-
-        An environment's block is drawn for all of its bodies, so that none depends on which of them are pushed.
-        """
+        """Draws the coming pushes of rows: standard exponentials, and directions that are uniform on the sphere."""
         if not len(rows):
             return
         if not self._coming.size:
             self._coming = np.zeros((len(self._next), _BLOCK, 4))
-        blocks, place = np.unique(
-            self._used[rows] // _BLOCK * len(self._keys) + rows // self._bodies, return_inverse=True
-        )
-        uniform = np.empty((len(blocks), 3, self._bodies, _BLOCK))
-        for block, out in zip(blocks.tolist(), uniform, strict=True):
-            number, env = divmod(block, len(self._keys))
-            generator("sensor", "push", *self._keys[env], number).random(out=out)
-        gap, height, turn = (uniform[place, part, rows % self._bodies] for part in range(3))  # (rows, _BLOCK)
+        # the words of push k of an environment's body b are 3 (k bodies + b) and the two after it
+        push = self._used[rows, None] + np.arange(_BLOCK)
+        places = (3 * (push * self._bodies + rows[:, None] % self._bodies)).astype(np.uint64)
+        uniform = (uniforms(self._sequences.words(rows // self._bodies, places + part)) for part in _PARTS)
+        gap, height, turn = uniform  # (rows, _BLOCK)
         z, angle = 2 * height - 1, 2 * math.pi * turn
         r = np.sqrt(1 - z**2)
         self._coming[rows] = np.stack((-np.log1p(-gap), r * np.cos(angle), r * np.sin(angle), z), -1)

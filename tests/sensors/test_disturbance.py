@@ -87,7 +87,7 @@ def test_a_new_push_ends_the_one_before(task: Task) -> None:
 
 
 def test_random_times_have_the_rate_asked_for(task: Task) -> None:
-    momenta = _momenta(VectorEnv(task, 64, _spec(push_impulse=0.1, push_rate=2.0)), 1000)
+    momenta = _momenta(VectorEnv(task, 256, _spec(push_impulse=0.1, push_rate=2.0)), 1000)
     changed = np.linalg.norm(np.diff(momenta[:, :, 0], axis=0), axis=-1) > 1e-9
     counts = changed.sum(0)  # two in one control step are one here: 2% of them
     assert counts.mean() == pytest.approx(40 * (1 - 0.02), rel=0.05)
@@ -165,6 +165,7 @@ def test_the_wrapper_pushes_as_env_does() -> None:
     )
     wrapped, ours = DomainRandomization(gym.make("Hopper-v5"), spec), Env(make_task("hopper"), spec)
     data = wrapped.unwrapped.data  # type: ignore[attr-defined]
+    pushed = False
     for seed in (3, None, 4):
         _, info = wrapped.reset(seed=seed)
         _, mine = ours.reset(seed=seed, options={"qpos": data.qpos, "qvel": data.qvel})
@@ -173,10 +174,11 @@ def test_the_wrapper_pushes_as_env_does() -> None:
         for _ in range(60):
             action = wrapped.action_space.sample()
             theirs, step = wrapped.step(action), ours.step(action)
+            pushed |= bool(data.xfrc_applied.any())
             assert (theirs[0] == step[0]).all()
             if theirs[2]:
                 break
-    assert data.xfrc_applied.any()
+    assert pushed
     wrapped.mode = "nominal"
     wrapped.reset(seed=0)
     wrapped.step(action)
