@@ -35,7 +35,8 @@ def vector(task_name: str) -> dict[str, Any]:
     Ours: 128 environments under the task's own Spec, each redrawn once (or, where its episodes end sooner,
     more often) in a measurement, and the same with noise, delays and pushes added where the Spec has none. The
     engine: `Batch.step` alone on the nominal model with the same actions from the same states. The rivals:
-    Gymnasium's vector modes, for tasks that Gymnasium has.
+    Gymnasium's vector modes, for tasks that Gymnasium has. A randomized model may be slower to simulate than the
+    nominal one (delays, friction, harder contacts), so `engine_share` tells how much of our time `Batch.step` took.
     """
     task = make_task(task_name)
     spec = as_spec("default", task)
@@ -61,6 +62,7 @@ def vector(task_name: str) -> dict[str, Any]:
     for _ in range(_ROUNDS):
         for name, measure in contenders.items():
             best[name] = max(best[name], measure())
+    shares = {name: _engine_share(env, actions, steps) for name, env in envs.items()}
     redraws = [_timed(lambda: envs["env"].reset(seed=0)) for _ in range(20)]
     threads = nominal._batch.nthread
     for made in (nominal, *envs.values(), *rivals.values()):
@@ -73,8 +75,10 @@ def vector(task_name: str) -> dict[str, Any]:
         "steps_per_s": best["env"],
         "engine_steps_per_s": best["engine"],
         "ratio_engine": best["env"] / best["engine"],
+        "engine_share": shares["env"],
         "disturbed_steps_per_s": best["disturbed"],
         "ratio_engine_disturbed": best["disturbed"] / best["engine"],
+        "engine_share_disturbed": shares["disturbed"],
         "gym_sync_steps_per_s": best.get("sync"),
         "gym_async_steps_per_s": best.get("async"),
         "ratio_gym": best["env"] / rival if rival else None,
@@ -168,6 +172,25 @@ def _env_rate(env: VectorEnv, actions: Actions, steps: int) -> float:
             env.step(actions[i % len(actions)])
 
     return env.num_envs * steps / _timed(run)
+
+
+def _engine_share(env: VectorEnv, actions: Actions, steps: int) -> float:
+    """The share of an environment's time that is `Batch.step`'s own."""
+    inside = 0.0
+    plain = env._batch.step
+
+    def step(*args: Any) -> None:
+        nonlocal inside
+        began = time.perf_counter()
+        try:
+            plain(*args)
+        finally:
+            inside += time.perf_counter() - began
+
+    env._batch.step = step
+    seconds = env.num_envs * steps / _env_rate(env, actions, steps)
+    env._batch.step = plain
+    return inside / seconds
 
 
 def _engine(env: VectorEnv, actions: Actions) -> Callable[[int], float]:
