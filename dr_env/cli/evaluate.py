@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def evaluate(
                     env.close()
                     failed = tuple(np.flatnonzero(done.failures).tolist())
                     rate, binding = done.acceptance_rate, env.plan.binding
-                    outcomes[world].append(Outcome(done.returns, done.lengths, failed, done.draws, rate, binding))
+                    outcomes[world].append(
+                        Outcome(done.returns, done.lengths, failed, done.draws, rate, binding, done.successes)
+                    )
             if video:
                 step = bar.add_task(f"{name}: video", total=None)
                 try:
@@ -187,13 +190,23 @@ def _describe(entry: Entry) -> str:
     return f"{entry.field}{names} {verb} {values}"
 
 
+def _cell(arm: Arm, world: str) -> str:
+    """A return, and below it the share of successes where there are any to speak of."""
+    score, success = str(arm.estimate(world)), arm.success(world)
+    if success is not None:
+        score += "\n{:.0%} [{:.0%}, {:.0%}]".format(*dataclasses.astuple(success))
+    return score.replace("[", r"\[")
+
+
 def _show(comparison: Comparison, explanation: Explanation, page: Path) -> None:
-    table = Table(title=f"{comparison.task}: interquartile mean return [95 % interval]")
+    succeed = any(arm.success(world) for arm in comparison.arms for world in comparison.worlds)
+    measure = "interquartile mean return and success rate" if succeed else "interquartile mean return"
+    table = Table(title=f"{comparison.task}: {measure} [95 % interval]")
     table.add_column("policy")
     for world in comparison.worlds:
         table.add_column(world, justify="right")
     for arm in comparison.arms:
-        table.add_row(arm.name, *(str(arm.estimate(world)).replace("[", r"\[") for world in comparison.worlds))
+        table.add_row(arm.name, *(_cell(arm, world) for world in comparison.worlds))
     console = Console()
     console.print(table)
     console.print(comparison.verdict(), markup=False, highlight=False)

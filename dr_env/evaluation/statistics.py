@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -53,6 +54,14 @@ def estimate(groups: Sequence[ArrayLike], rng: np.random.Generator) -> Estimate:
     spread = interquartile_mean(np.concatenate(resampled, axis=1))
     low, high = np.quantile(spread, [0.025, 0.975])
     return Estimate(float(interquartile_mean(np.concatenate(strata))), float(low), float(high))
+
+
+def proportion(outcomes: ArrayLike) -> Estimate:
+    """The share of true outcomes, (n,), with its 95 % interval (E. Wilson, J. Am. Stat. Assoc. 22, 1927)."""
+    values = np.asarray(outcomes, bool)
+    found = stats.binomtest(int(values.sum()), len(values))
+    low, high = found.proportion_ci(method="wilson")
+    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def binned(x: ArrayLike, y: ArrayLike, bins: int = 8) -> tuple[Array, Array, Array]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.evaluation.statistics import Estimate, estimate
+from dr_env.evaluation.statistics import Estimate, estimate, proportion
 from dr_env.records import Columns, Draw
 
 Array = NDArray[np.float64]
@@ -25,6 +25,7 @@ class Outcome:
     draws: Columns
     acceptance_rate: float
     binding: str  # what the Draws were made for
+    successes: NDArray[np.bool_] | None = None  # (n,) in tasks that can succeed
 
     @property
     def failures(self) -> list[Draw]:
@@ -46,6 +47,11 @@ class Arm:
     def estimate(self, world: str) -> Estimate:
         """Interquartile mean of the return in a world; the same resamples for the same numbers."""
         return estimate([outcome.returns for outcome in self.outcomes[world]], np.random.default_rng(0))
+
+    def success(self, world: str) -> Estimate | None:
+        """The share of episodes that succeed in a world, or None in tasks that do not say so."""
+        found = [outcome.successes for outcome in self.outcomes[world] if outcome.successes is not None]
+        return proportion(np.concatenate(found)) if found else None
 
     def failures(self, world: str) -> dict[str, list[Draw]]:
         """The Draws that made simulations diverge, by run; runs without any are left out."""
@@ -88,8 +94,10 @@ class Comparison:
             worlds = {}
             for world in self.worlds:
                 outcomes = arm.outcomes[world]
+                success = arm.success(world)
                 worlds[world] = {
                     "return": dataclasses.asdict(arm.estimate(world)),
+                    "success": success and dataclasses.asdict(success),
                     "length_mean": float(np.mean([outcome.lengths.mean() for outcome in outcomes])),
                     "failures": sum(len(outcome.failed) for outcome in outcomes),
                     "failed_episodes": [list(outcome.failed) for outcome in outcomes],

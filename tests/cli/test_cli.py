@@ -18,6 +18,17 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2)
     return capsys.readouterr().err
 
 
+def test_tasks_with_a_goal_report_successes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, report = str(tmp_path / "reach"), tmp_path / "report"
+    main(["train", "reach", "--steps", "1000", "--out", run, *SMALL])
+    main(["evaluate", run, "--episodes", "4", "--no-video", "--quiet", "--out", str(report)])
+    assert re.search(r"\d+% \[\d+%, \d+%\]", capsys.readouterr().out)
+    assert "% succeed" in (report / "report.html").read_text()
+    (arm,) = json.loads((report / "report.json").read_text())["arms"]
+    for world in arm["worlds"].values():
+        assert 0 <= world["success"]["low"] <= world["success"]["value"] <= world["success"]["high"] <= 1
+
+
 def test_train_evaluate_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, randomization in (("plain", "none"), ("varied", "default")):
         main(

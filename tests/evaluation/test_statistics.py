@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from dr_env.evaluation import Estimate, estimate, interquartile_mean
-from dr_env.evaluation.statistics import binned
+from dr_env.evaluation.statistics import binned, proportion
 
 
 def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
@@ -19,6 +19,14 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         for found in (estimate([rng.normal(truth, 1, 100)], np.random.default_rng(i)) for i in range(300))
     ]
     assert 0.90 <= np.mean(hits) <= 0.99
+
+
+def test_proportions_cover_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    found = [proportion(rng.random(60) < 0.9) for _ in range(400)]
+    assert 0.92 <= np.mean([each.low <= 0.9 <= each.high for each in found]) <= 0.98
+    everything = proportion(np.ones(60, bool))
+    assert everything.value == everything.high == 1 and 0.9 < everything.low < 1
 
 
 def test_strata_are_resampled_within_themselves() -> None:
