@@ -126,7 +126,7 @@ def shipped_spec(task: str) -> Spec:
 
 def entry(select: object, field: str, operation: str, **distribution: object) -> dict[str, object]:
     """A Spec entry as plain data."""
-    extra = {key: distribution.pop(key) for key in ("per", "coupled") if key in distribution}
+    extra = {key: distribution.pop(key) for key in ("per", "coupled", "trigger") if key in distribution}
     return {"select": select, "field": field, "operation": operation, "distribution": distribution, **extra}
 
 

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.binding.build import compiled_names
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError
@@ -20,6 +21,7 @@ Progress = Callable[[int, int], None]
 
 _STEPS = 1000
 _BLAMED = 8  # failures that are looked into
+_BUILDS = 8  # models that are compiled where the Spec has a part in that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Failure:
 def try_out(
     task: Task, spec: Spec, draws: int, seed: int = 0, progress: Progress | None = None
 ) -> tuple[float, list[Failure], int]:
-    """Runs an episode of random actions under each of many Draws.
+    """Runs an episode of random actions under each of many Draws, and of up to 8 compiled models.
 
     Args:
         task: what is simulated.
@@ -53,17 +55,25 @@ def try_out(
     Returns:
         The acceptance rate, the first failures, and how many there were.
     """
-    seeds = [digest("try", seed, i) >> 1 for i in range(draws)]
-    env = VectorEnv(task, draws, spec)
-    env.reset(seed=seeds)
-    drawn = env.draws
-    ended = _run(env, _actions(env, seed), progress)
-    failed = np.flatnonzero(ended >= 0).tolist()
-    found = []
-    for i in failed[:_BLAMED]:
-        culprits = _blame(task, spec, drawn[i], seeds[i], _actions(env, seed)[:, i : i + 1])
-        found.append(Failure(drawn[i], float(ended[i]) * task.dt, culprits))
-    return env.acceptance_rate, found, len(failed)
+    builds = min(draws, _BUILDS) if compiled_names(spec) else 1
+    accepted = 0.0
+    found: list[Failure] = []
+    failed = 0
+    for build in range(builds):
+        count = len(range(build, draws, builds))
+        seeds = [digest("try", seed, build, i) >> 1 for i in range(count)]
+        env = VectorEnv(task, count, spec, compile_from=digest("try", seed, build) >> 1)
+        env.reset(seed=seeds)
+        drawn = env.draws
+        ended = _run(env, _actions(env, seed), progress)
+        accepted += env.acceptance_rate * count / draws
+        rows = np.flatnonzero(ended >= 0).tolist()
+        failed += len(rows)
+        for i in rows[: max(1, _BLAMED // builds)]:
+            actions = _actions(env, seed)[:, i : i + 1]
+            seconds = float(ended[i]) * env.task.dt
+            found.append(Failure(drawn[i], seconds, _blame(task, spec, drawn[i], seeds[i], actions)))
+    return accepted, found, failed
 
 
 def _actions(env: VectorEnv, seed: int) -> NDArray[np.float32]:
@@ -92,10 +102,15 @@ def _run(env: VectorEnv, actions: NDArray[np.float32], progress: Progress | None
 
 def _blame(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.float32]) -> tuple[str, ...]:
     """The entries that, alone put back to what changes nothing, prevent a divergence."""
-    plan = VectorEnv(task, 1, spec).plan
-    names, variants = [], []
+    plan = VectorEnv(task, 1, spec, compile_from=draw).plan
+    compiled = compiled_names(spec)
+    names, variants, culprits = [], [], []
     for bound in plan.entries:
         name, entry = bound.name, spec.entries[bound.name]
+        if name in compiled:
+            if _holds_without(task, spec, name, draw, seed, actions):
+                culprits.append(name)
+            continue
         nominal = float(plan.nominal[bound.field.array][bound.flat].mean())
         variant = {**draw, name: np.full_like(draw[name], nominal if entry.operation == "set" else entry.neutral)}
         try:
@@ -104,9 +119,18 @@ def _blame(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.fl
             continue  # physics does not allow it beside the other values
         names.append(name)
         variants.append(Draw(variant, plan.binding))
-    if not names:
-        return ()
-    env = VectorEnv(task, len(names), spec)
-    env.reset(seed=[seed] * len(names), options={"draw": variants})
-    ended = _run(env, np.repeat(actions, len(names), axis=1))
-    return tuple(name for name, step in zip(names, ended.tolist(), strict=True) if step < 0)
+    if names:
+        env = VectorEnv(task, len(names), spec, compile_from=draw)
+        env.reset(seed=[seed] * len(names), options={"draw": variants})
+        ended = _run(env, np.repeat(actions, len(names), axis=1))
+        culprits += [name for name, step in zip(names, ended.tolist(), strict=True) if step < 0]
+    return tuple(culprits)
+
+
+def _holds_without(task: Task, spec: Spec, name: str, draw: Draw, seed: int, actions: NDArray[np.float32]) -> bool:
+    """Whether the simulation of a Draw holds on a model compiled without one of the Spec's entries."""
+    entries = {other: entry for other, entry in spec.entries.items() if other != name}
+    rest = {other: value for other, value in draw.items() if other != name}
+    env = VectorEnv(task, 1, spec.model_copy(update={"entries": entries}), compile_from=rest)
+    env.reset(seed=[seed], options={"draw": Draw(rest)})
+    return bool(_run(env, actions)[0] < 0)

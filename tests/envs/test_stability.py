@@ -40,6 +40,19 @@ def test_what_diverges_is_found_and_blamed(tmp_path: Path) -> None:
         assert failure.seconds < 1
 
 
+def test_what_is_compiled_is_tried_and_blamed(tmp_path: Path) -> None:
+    spec = spec_of(
+        stiffness=entry({"joint": "x"}, "stiffness", "set", type="uniform", low=8e4, high=9e4),
+        steps=entry("option", "timestep", "scale", trigger="compile", type="choice", values=[0.5, 1.0]),
+        damping=entry({"joint": "x"}, "damping", "scale", type="uniform", low=0.9, high=1.1),
+    )
+    _, failures, count = try_out(_task(tmp_path), spec, 24)
+    assert 0 < count < 24
+    for failure in failures:
+        assert failure.draw["steps"] == 1.0
+        assert "stiffness" in failure.culprits and "damping" not in failure.culprits
+
+
 def test_nothing_is_found_where_nothing_diverges() -> None:
     task = make_task("inverted_pendulum")
     assert try_out(task, spec_of(), 4) == (1.0, [], 0)
