@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +40,7 @@ def evaluate(
     algorithm: str = "ppo",
     threads: int = 0,
     video: bool = True,
+    link: tuple[Path, ...] = (),
     quiet: bool = False,
 ) -> None:
     """Compare trained policies on worlds; writes report.html and report.json.
@@ -53,6 +57,7 @@ def evaluate(
         algorithm: The algorithm that the runs were trained with.
         threads: Threads that step environments; 0 for all of the machine's.
         video: Put a video of each policy on the target into the report.
+        link: HTML pages that the report links to, such as a dataset's or a fit's.
         quiet: No progress bar.
     """
     if not runs:
@@ -73,6 +78,7 @@ def evaluate(
                 "VectorEnv(..., context='observed')"
             )
     task = _common_task(runs, policies)
+    titles = {path: _title(path) for path in link}
     source = target or task.file("target.yaml")
     worlds = {"nominal": Spec(), WORLD: as_spec(randomization, task), "target": Spec.load(source)}
     plans = {world: VectorEnv(task, 1, spec).plan for world, spec in worlds.items()}
@@ -126,10 +132,19 @@ def evaluate(
     )
     drawn = arms[0].outcomes[WORLD][0].draws
     explanation = explain(comparison, marginals_of(plans[WORLD], plans["target"], drawn, seed))
-    page = write_report(
-        comparison, explanation, folder, videos, notes, versions("dr-env", "mujoco", "gymnasium", "numpy")
-    )
+    links = {os.path.relpath(path, folder): title for path, title in titles.items()}
+    used = versions("dr-env", "mujoco", "gymnasium", "numpy")
+    page = write_report(comparison, explanation, folder, videos, notes, used, links)
     _show(comparison, explanation, page)
+
+
+def _title(page: Path) -> str:
+    """What an HTML page calls itself."""
+    try:
+        found = re.search(r"<title>(.*?)</title>", page.read_text(), re.DOTALL)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DREnvError(f"--link {page}: expected an HTML page: {error}") from error
+    return html.unescape(found[1]).strip() if found else page.name
 
 
 def _advance(bar: Progress, step: TaskID, done: int, _: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def write_report(
     videos: dict[str, bytes],
     notes: list[str],
     versions: dict[str, str],
+    links: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes `report.html` and `report.json` into `folder`, and Draws that diverged into its folder `failures`.
 
@@ -48,6 +50,7 @@ def write_report(
         videos: MP4 by arm name.
         notes: things a reader should know, such as why there is no video.
         versions: package versions.
+        links: other pages, where they are -> what they are called.
 
     Returns:
         The path of the HTML file.
@@ -69,6 +72,7 @@ def write_report(
         videos={name: data_uri(content, "video/mp4") for name, content in videos.items()},
         notes=notes,
         versions=versions,
+        links=links or {},
         colours=dict(zip([arm.name for arm in comparison.arms], COLOURS, strict=False)),
     )
     found = {**comparison.to_dict(), **explanation.to_dict(), "versions": versions}

@@ -21,9 +21,14 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2)
 def test_tasks_with_a_goal_report_successes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, report = str(tmp_path / "reach"), tmp_path / "report"
     main(["train", "reach", "--steps", "1000", "--out", run, *SMALL])
-    main(["evaluate", run, "--episodes", "4", "--no-video", "--quiet", "--out", str(report)])
+    other = tmp_path / "frames" / "index.html"
+    other.parent.mkdir()
+    other.write_text("<html><title>64 frames &amp; labels</title></html>")
+    main(["evaluate", run, "--episodes", "4", "--no-video", "--quiet", "--out", str(report), "--link", str(other)])
     assert re.search(r"\d+% \[\d+%, \d+%\]", capsys.readouterr().out)
-    assert "% succeed" in (report / "report.html").read_text()
+    page = (report / "report.html").read_text()
+    assert "% succeed" in page
+    assert '<a href="../frames/index.html">64 frames &amp; labels</a>' in page
     (arm,) = json.loads((report / "report.json").read_text())["arms"]
     for world in arm["worlds"].values():
         assert 0 <= world["success"]["low"] <= world["success"]["value"] <= world["success"]["high"] <= 1
