@@ -49,6 +49,7 @@ FULL_MODEL = """
   <worldbody>
     <geom name="floor" type="plane" size="5 5 .1" friction="1 .01 .001" margin=".02" condim="6"/>
     <site name="anchor" pos="0 0 1"/>
+    <camera name="eye" pos="0 -3 1" xyaxes="1 0 0 0 .3 1"/>
     <body name="base" pos="0 0 .12">
       <freejoint name="root"/>
       <geom name="base" type="box" size=".1 .2 .05" mass="2" friction=".2 .01 .001" condim="6"/>
@@ -92,6 +93,36 @@ FULL_MODEL = """
     <jointpos name="encoder" joint="shoulder"/>
     <gyro name="gyro" site="hook"/>
   </sensor>
+</mujoco>
+"""
+
+
+# something of everything that has looks
+LOOKS_MODEL = """
+<mujoco model="looks">
+  <visual><headlight ambient=".2 .2 .2" diffuse=".2 .2 .2" specular=".5 .5 .5"/></visual>
+  <asset>
+    <texture name="sky" type="skybox" builtin="gradient" rgb1=".3 .5 .7" rgb2="0 0 0" width="16" height="96"/>
+    <texture name="grid" type="2d" builtin="checker" rgb1=".2 .3 .4" rgb2=".1 .2 .3" width="16" height="16"/>
+    <material name="tiles" texture="grid" texrepeat="3 3"/>
+    <material name="paint" rgba=".2 .6 .3 1" specular=".8" shininess=".6"/>
+    <material name="gloss" rgba=".7 .2 .2 1" specular=".9"/>
+  </asset>
+  <worldbody>
+    <light name="lamp" pos="0 -.5 2" dir="0 .2 -1" cutoff="40" diffuse=".8 .8 .8" specular=".5 .5 .5"/>
+    <light name="sun" type="directional" dir=".3 .3 -1" diffuse=".3 .3 .3" castshadow="false"/>
+    <camera name="eye" pos="0 -2 1" xyaxes="1 0 0 0 .5 1"/>
+    <camera name="lens" pos="0 -2 1" xyaxes="1 0 0 0 .5 1" focal=".01 .01" sensorsize=".01333 .01" resolution="96 72"/>
+    <camera name="follower" pos="2 -2 1" mode="targetbody" target="ball"/>
+    <geom name="floor" type="plane" size="2 2 .1" material="tiles"/>
+    <geom name="left" type="box" size=".2 .2 .2" pos="-.5 0 .2" material="paint"/>
+    <geom name="right" type="box" size=".2 .2 .2" pos=".5 0 .2" material="paint"/>
+    <geom name="drum" type="sphere" size=".25" pos=".1 .5 .3" material="gloss"/>
+    <body name="ball" pos="0 -.2 .3">
+      <freejoint/>
+      <geom name="ball" type="sphere" size=".15" rgba=".8 .7 .2 1"/>
+    </body>
+  </worldbody>
 </mujoco>
 """
 

@@ -3,15 +3,21 @@
 from dr_env.binding.build import Build
 from dr_env.binding.compile import build_model, compile_model
 from dr_env.binding.describe import describe_fields
-from dr_env.binding.fields import FIELDS, Field
-from dr_env.binding.held import held_row
+from dr_env.binding.fields import FIELDS, Field, find_field
+from dr_env.binding.fields_image import IMAGE_NEUTRAL, IMAGED
+from dr_env.binding.held import HELD, held_row
 from dr_env.binding.indexing import JOINT_WIDTHS, object_names
+from dr_env.binding.looks import propose_looks
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
 from dr_env.binding.rows import BatchRows, Rows
+from dr_env.binding.textures import image_files, read_image
 
 __all__ = [
     "FIELDS",
+    "HELD",
+    "IMAGED",
+    "IMAGE_NEUTRAL",
     "JOINT_WIDTHS",
     "BatchRows",
     "Build",
@@ -23,8 +29,12 @@ __all__ = [
     "build_model",
     "compile_model",
     "describe_fields",
+    "find_field",
     "held_row",
+    "image_files",
     "object_names",
     "offers",
     "propose",
+    "propose_looks",
+    "read_image",
 ]

@@ -176,6 +176,8 @@ def outside(
         wrong |= values * np.sign(base) <= 0
     if field.allowed:
         wrong |= ~np.isin(values, field.allowed)
+    if field.whole:
+        wrong |= values != np.floor(values)
     # a normal distribution may be unbounded only where every number is legal
     return np.asarray(wrong | (np.isfinite(low) | np.isfinite(high) | field.keeps_sign) & ~np.isfinite(values))
 
@@ -185,6 +187,8 @@ def _check_whole(spec: Spec, entry: BoundEntry) -> None:
     if not entry.field.whole:
         return
     for distribution in _leaves(entry.distribution):
+        if isinstance(distribution, Expression):
+            continue  # judged Draw by Draw
         numbers = distribution.to_dict().get("values", distribution.support())
         if not distribution.discrete or any(number != math.floor(number) for number in numbers):
             raise DREnvError(
@@ -206,8 +210,10 @@ def _leaves(distribution: Distribution) -> list[Distribution]:
 
 
 def _open(entry: BoundEntry) -> bool:
-    """Whether an expression leaves its range open, so that only its values can be judged."""
-    return isinstance(entry.distribution, Expression) and not all(map(math.isfinite, entry.distribution.support()))
+    """Whether an expression leaves open what it gives, so that only its values can be judged."""
+    return isinstance(entry.distribution, Expression) and (
+        entry.field.whole or not all(map(math.isfinite, entry.distribution.support()))
+    )
 
 
 def _crossed(limits: NDArray[np.float64], flat: Index) -> NDArray[np.bool_]:

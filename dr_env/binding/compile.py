@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from dr_env.binding import checks
 from dr_env.binding.build import COMPILED, Build, compiled_names
 from dr_env.binding.delays import Buffers, delay_samples
+from dr_env.binding.dressing import dress, needs_dressing
 from dr_env.binding.fields import find_field
 from dr_env.binding.indexing import object_names, resolve
 from dr_env.binding.plan import Plan
@@ -36,10 +37,10 @@ def build_model(
 ) -> Build:
     """Compiles a model with what the Spec needs built in, and draws what only compiling can vary.
 
-    Built in are history buffers for the delays of actuators and sensors, and bodies that are not simple where a
-    centre of mass moves. Drawn, and written into a copy of the MjSpec, are the timestep and poses of bodies
-    in entries with `trigger: compile`. Without such entries the model is compiled unchanged; the MjSpec
-    passed in never changes.
+    Built in are history buffers for the delays of actuators and sensors, bodies that are not simple where a
+    centre of mass moves, the Spec's `textures`, and materials of their own for geoms that take them. Drawn, and
+    written into a copy of the MjSpec, are the timestep and poses of bodies in entries with `trigger: compile`.
+    Without such entries the model is compiled unchanged; the MjSpec passed in never changes.
 
     Args:
         mjspec: the model's description.
@@ -135,7 +136,7 @@ def _described(
 def _prepared(
     mjspec: mujoco.MjSpec, model: mujoco.MjModel, spec: Spec, observations: tuple[str, ...]
 ) -> mujoco.MjModel:
-    """The model, with buffers for delays and bodies that are not simple where the Spec needs them."""
+    """The model, with buffers for delays, bodies that are not simple and looks where the Spec needs them."""
     simple: set[int] = set()
     delays = []
     for name, entry in spec.entries.items():
@@ -144,9 +145,12 @@ def _prepared(
         if (entry.select.kind, entry.field_name) in _DELAYS:
             delays.append(resolve(spec, name, entry, model, observations))
     needed = delay_samples(spec, delays, Buffers.of(model))
-    if not needed and not simple:
+    looks = needs_dressing(spec)
+    if not (needed or simple or looks):
         return model
     prepared = mjspec.copy()
+    if looks:
+        dress(prepared, model, spec)
     for (kind, i), count in needed.items():
         delayed = getattr(prepared, f"{kind}s")[i]
         delayed.nsample = max(count, delayed.nsample)

@@ -7,6 +7,7 @@ import math
 
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.fields import FIELDS, Field
+from dr_env.binding.fields_image import IMAGED
 from dr_env.binding.held import HELD
 
 
@@ -47,10 +48,12 @@ def _interval(field: Field, component: int) -> str:
 def _changes(field: Field) -> str:
     """The model's arrays that follow."""
     if field.array in DERIVED:
-        arrays = [array for array, _ in DERIVED[field.array].writes]
+        arrays = [*DERIVED[field.array].writes]
+    elif field.array.startswith(IMAGED):
+        return f"the {field.kind} image" if field.kind == "depth" else "the image"
     elif field.array.startswith(HELD):
         return "the environment"
     else:
         arrays = [field.array, *(array for array, _ in field.moves)]
-    constants = ["constants"] if field.recompute or field.array in DERIVED else []
+    constants = ["constants"] if field.recompute or (field.array in DERIVED and not field.visual) else []
     return ", ".join([f"`{array}`" for array in arrays] + constants)

@@ -13,6 +13,8 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dr_env.binding.fields_image import IMAGE_ROWS
+from dr_env.binding.fields_looks import LOOK_ROWS, is_visual
 from dr_env.errors import DREnvError, unknown_name
 
 _INF = math.inf
@@ -37,7 +39,7 @@ class Field:
         triangle: whether the three components are moments of inertia, none above the sum of the others.
         allowed: the only values there are, for whole numbers.
         axis: what a row of the array is: the object, or each of a joint's degrees of freedom or positions,
-            or each number that a sensor reads.
+            or each number that a sensor reads, or a geom's material.
         moves: (array, columns) multiplied by the same factor, unless the entry is not `coupled`.
         needs: what the selected objects must be (`dr_env.binding.needs`), separated by commas.
         compile: whether entries with `trigger: compile` are written into the model's description, before it is
@@ -71,7 +73,14 @@ class Field:
     @property
     def recompute(self) -> bool:
         """Whether MuJoCo derives constants from it, which `mj_setConst` must renew."""
-        return self.array.startswith("opt.") or self.array in mujoco.MjModel._setconst_inputs
+        return self.array.startswith("opt.") or (
+            self.array in mujoco.MjModel._setconst_inputs and not self.visual
+        )
+
+    @property
+    def visual(self) -> bool:
+        """Whether it is of looks alone, which physics does not feel."""
+        return is_visual(self.array)
 
     @property
     def whole(self) -> bool:
@@ -86,7 +95,8 @@ class Field:
 
 
 _LONGEST = 60.0  # seconds of delay that a buffer is made for
-_WHOLE = ("geom_condim", "geom_priority", "pair_dim")
+_WHOLE = ("geom_condim", "geom_priority", "pair_dim", "light_active", "light_castshadow", "vis.headlight.active",
+          "derived.mat_texture", "derived.sky", "image.background", "image.background_under")
 _XYZ = (0, 1, 2)
 _PAIR = (0, 1)
 _FIVE = (0, 1, 2, 3, 4)
@@ -99,7 +109,7 @@ _SENSORS = "the sensor's"
 _ROTATION = "a rotation vector in its own frame, nominally 0"
 _OVERRIDE = "used with the override flag"
 
-FIELDS: tuple[Field, ...] = (
+_ROWS: tuple[Field, ...] = (
     Field("body", "mass", "body_mass", "kg", low=0, above_low=True, moves=(("body_inertia", _XYZ),),
           note="inertia moves with it: the same shape, denser"),
     Field("body", "inertia", "body_inertia", "kg m^2", _XYZ, low=0, above_low=True, triangle=True,
@@ -215,7 +225,13 @@ FIELDS: tuple[Field, ...] = (
           note="probability that the last action is repeated"),
     Field("action", "jitter", "action.jitter", "s", low=0, high=_LONGEST,
           note="a delay up to this much, redrawn each control step, on top of the actuator's"),
+    *(Field(**row) for row in LOOK_ROWS),
+    *(Field(**row) for row in IMAGE_ROWS),
 )  # fmt: skip
+
+_KINDS = list(dict.fromkeys(row.kind for row in _ROWS))
+FIELDS: tuple[Field, ...] = tuple(sorted(_ROWS, key=lambda row: _KINDS.index(row.kind)))
+"""The field table, a kind after the other."""
 
 _TABLE = {(field.kind, field.name): field for field in FIELDS}
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding.build import COMPILED
+from dr_env.binding.derived import DERIVED
 from dr_env.binding.fields import Field, find_field
 from dr_env.binding.held import HELD, held_nominal, held_row
 from dr_env.binding.needs import NEEDS
+from dr_env.binding.rows import attribute
 from dr_env.distributions import Distribution
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Spec
@@ -29,6 +31,11 @@ _OBJECTS = {
     "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
     "action": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),  # an action is named after its actuator
     "sensor": (mujoco.mjtObj.mjOBJ_SENSOR, "nsensor"),
+    "material": (mujoco.mjtObj.mjOBJ_MATERIAL, "nmat"),
+    "light": (mujoco.mjtObj.mjOBJ_LIGHT, "nlight"),
+    "camera": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam"),
+    "image": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam"),  # an image is named after its camera
+    "depth": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam"),
 }
 JOINT_WIDTHS = {
     int(mujoco.mjtJoint.mjJNT_FREE): (7, 6),
@@ -56,7 +63,7 @@ class BoundEntry:
     operation: str
     distribution: Distribution
     field: Field
-    width: int  # values drawn: 1 where shared, else one for each match
+    width: int  # values drawn: 1 where shared, else one for each match or each of its components
     shared: bool
     flat: Index  # (r,) elements of the flattened array
     component: Index  # (r,) which component of the field each element is
@@ -64,6 +71,14 @@ class BoundEntry:
     moves: tuple[Move, ...]
     matches: tuple[str, ...]  # names of the matched objects
     owner: Index  # (r,) which match each element belongs to
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each of the drawn values is of: a match, or one of its components."""
+        if self.shared or self.width == len(self.matches):
+            return self.matches
+        named = zip(self.owner, self.component, strict=True)
+        return tuple(f"{self.matches[owner]}[{component}]" for owner, component in named)
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -79,20 +94,25 @@ def object_names(model: mujoco.MjModel, kind: str, observations: tuple[str, ...]
     return [mujoco.mj_id2name(model, objtype, i) or f"#{i}" for i in range(getattr(model, count))]
 
 
+def literal(name: str) -> str:
+    """A pattern that matches this name alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
 def nominal_array(model: mujoco.MjModel, name: str, observations: int) -> NDArray[np.float64]:
     """A copy of a model array, flattened."""
     name = name.removeprefix(COMPILED)
     if name.startswith(HELD):
         return held_nominal(model, name, observations)
-    if name.startswith("opt."):
-        return np.atleast_1d(np.array(getattr(model.opt, name[4:]), np.float64)).reshape(-1)
-    return np.array(getattr(model, name), np.float64).reshape(-1)
+    return np.atleast_1d(np.array(attribute(model, name), np.float64)).reshape(-1)
 
 
 def _row_width(model: mujoco.MjModel, array: str) -> int:
     array = array.removeprefix(COMPILED)
-    if array.startswith("opt."):
+    if array.startswith(("opt.", "vis.")):
         return 1
+    if array in DERIVED:
+        return DERIVED[array].size
     if array.startswith(HELD):
         return len(held_row(array))
     shape = getattr(model, array).shape
@@ -112,6 +132,8 @@ def _rows(model: mujoco.MjModel, field: Field, matched: list[int]) -> tuple[list
             rows += range(start, start + count)
             owners += [owner] * count
         return rows, owners
+    if field.axis == "material":
+        return [int(model.geom_matid[geom]) for geom in matched], list(range(len(matched)))
     if field.axis == "qpos":
         return [int(model.jnt_qposadr[joint]) for joint in matched], list(range(len(matched)))
     return matched, list(range(len(matched)))
@@ -176,6 +198,7 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
     flat = [row * width + columns[c] for row in rows for c in components]
     owner = [o for o in owners for _ in components]
     shared = entry.per == "shared"
+    value = {"shared": [0] * len(flat), "element": owner, "number": list(range(len(flat)))}[entry.per]
     moves = []
     if entry.coupled:
         for array, moved in field.moves:
@@ -192,11 +215,11 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
         operation=entry.operation,
         distribution=entry.distribution,
         field=field,
-        width=1 if shared else len(matched),
+        width=1 if shared else max(value) + 1,
         shared=shared,
         flat=_frozen(flat),
         component=_frozen([c for _ in rows for c in components]),
-        value=_frozen([0] * len(flat) if shared else owner),
+        value=_frozen(value),
         moves=tuple(moves),
         matches=tuple(names[i] for i in matched),
         owner=_frozen(owner),

@@ -10,12 +10,19 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.binding.pool import pool_size
+
 Ids = NDArray[np.intp]
 
 _SHAPED = [
     int(getattr(mujoco.mjtGeom, f"mjGEOM_{shape}")) for shape in ("SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX")
 ]
+_SPOT = int(mujoco.mjtLightType.mjLIGHT_SPOT)
+_FACES_A_BODY = [int(mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY), int(mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODYCOM)]
+GREY = (0.5, 0.5, 0.5, 1.0)
+"""A geom's colour where none is given; then its material's counts."""
 _COUPLINGS = [int(mujoco.mjtEq.mjEQ_JOINT), int(mujoco.mjtEq.mjEQ_TENDON)]
+_FOLLOWS = "faces a body by its mode; give it the mode fixed, or vary its pos"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,4 +71,31 @@ NEEDS: dict[str, Need] = {
     "joint or tendon equality": Need(
         lambda m, ids: np.isin(m.eq_type[ids], _COUPLINGS), "couples neither joints nor tendons"
     ),
+    "coloured geom": Need(
+        lambda m, ids: (m.geom_matid[ids] < 0) | (m.geom_rgba[ids] != GREY).any(-1),
+        "takes its colour from a material; vary that one's, or compile it with dr_env.compile_model(mjspec, spec)",
+    ),
+    "material of its own": Need(
+        lambda m, ids: np.isin(m.geom_matid[ids], _single(m.geom_matid)),
+        "has no material of its own; compile it with dr_env.compile_model(mjspec, spec)",
+    ),
+    "pool of textures": Need(
+        lambda m, ids: np.full(len(ids), pool_size(m) > 0),
+        "lacks the Spec's `textures`; compile the model with dr_env.compile_model(mjspec, spec)",
+    ),
+    "free light": Need(lambda m, ids: ~np.isin(m.light_mode[ids], _FACES_A_BODY), _FOLLOWS),
+    "spot light": Need(lambda m, ids: m.light_type[ids] == _SPOT, "is no spot light"),
+    "free camera": Need(lambda m, ids: ~np.isin(m.cam_mode[ids], _FACES_A_BODY), _FOLLOWS),
+    "camera without a sensor": Need(
+        lambda m, ids: m.cam_sensorsize[ids, 1] == 0, "has a sensorsize, which its focal length belongs to; vary that"
+    ),
+    "camera with a sensor": Need(
+        lambda m, ids: m.cam_sensorsize[ids, 1] > 0, "has no sensorsize, so no focal length; vary its fovy"
+    ),
 }
+
+
+def _single(materials: NDArray[np.int32]) -> Ids:
+    """The materials that one geom alone has."""
+    found, counts = np.unique(materials[materials >= 0], return_counts=True)
+    return np.asarray(found[counts == 1], np.intp)

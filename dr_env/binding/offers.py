@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dr_env.binding.checks import expected
 from dr_env.binding.fields import FIELDS, Field
-from dr_env.binding.indexing import lacking, nominal_array, object_names, resolve
+from dr_env.binding.indexing import lacking, literal, nominal_array, object_names, resolve
+from dr_env.binding.looks import propose_looks
 from dr_env.spec import Entry, Spec, dump_yaml
 
 # where a builder starts who knows a robot from its CAD files: (operation, type, low, high, per element)
@@ -76,7 +77,7 @@ def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Of
         ]
         if not chosen:
             continue
-        form = "option" if field.kind == "option" else {field.kind: [_literal(name) for name in chosen]}
+        form = "option" if field.kind == "option" else {field.kind: [literal(name) for name in chosen]}
         nothing: dict[str, Any] = {"operation": "add", "distribution": {"type": "constant", "value": 0}}
         if field.compile == "must":
             nothing["trigger"] = "compile"
@@ -87,11 +88,15 @@ def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Of
     return found
 
 
-def propose(model: mujoco.MjModel) -> str:
-    """A Spec to start from, as YAML with nominal values and limits in comments."""
+def propose(model: mujoco.MjModel, looks: bool = False) -> str:
+    """A Spec to start from, as YAML with nominal values and limits in comments; with `looks`, of pictures too."""
     by_name = {(offer.field.kind, offer.field.name): offer for offer in offers(model)}
     text = ["# ranges to start from: narrow what you have measured, widen what you have not"]
-    text += ["format: dr_env/1", "entries:"]
+    visual = propose_looks(model).to_dict() if looks else {"entries": {}}
+    text += ["format: dr_env/1"]
+    if "textures" in visual:
+        text += dump_yaml({"textures": visual["textures"]}).splitlines()
+    text += ["entries:"]
     for (kind, name), (operation, distribution, low, high, each) in _START.items():
         offer = by_name.get((kind, name.partition("[")[0]))
         if offer is None:
@@ -101,7 +106,7 @@ def propose(model: mujoco.MjModel) -> str:
         if not chosen:
             continue
         entry: dict[str, Any] = {
-            "select": {kind: "*" if len(chosen) == len(offer.names) else [_literal(n) for n in chosen]},
+            "select": {kind: "*" if len(chosen) == len(offer.names) else [literal(n) for n in chosen]},
             "field": name,
             "operation": operation,
             "distribution": {"type": distribution, "low": low, "high": high},
@@ -111,9 +116,7 @@ def propose(model: mujoco.MjModel) -> str:
         text.append(f"  # nominal {offer.values} {offer.field.unit}; {offer.field.note or offer.legal}")
         body = dump_yaml({f"{kind}_{name.partition('[')[0]}": entry})
         text += [f"  {line}" for line in body.splitlines()]
+    if looks:
+        text += ["  # what pictures show, which costs training nothing where nothing renders"]
+        text += [f"  {line}" for line in dump_yaml(visual["entries"]).splitlines()]
     return "\n".join(text) + "\n"
-
-
-def _literal(name: str) -> str:
-    """A pattern that matches this name alone."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

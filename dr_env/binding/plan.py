@@ -10,13 +10,15 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
 from dr_env.binding import checks
-from dr_env.binding.build import COMPILED, Build, check_replay, compiled_names
+from dr_env.binding.build import Build, check_replay, compiled_names
 from dr_env.binding.delays import Buffers, check_delays
 from dr_env.binding.derived import DERIVED
+from dr_env.binding.dressing import check_textures
+from dr_env.binding.fields_looks import is_visual
+from dr_env.binding.guards import check_same, is_single, model_name, sensed, snapshot, unbuilt
 from dr_env.binding.held import HELD
 from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
 from dr_env.binding.pushes import check_pushes
@@ -63,26 +65,41 @@ class Plan:
             resolve(spec, name, entry, model, observations) for name, entry in spec.entries.items()
         )
         names = {array for entry in self.entries for array in entry.arrays}
-        names |= {array for name in names & DERIVED.keys() for array, _ in DERIVED[name].writes}
-        build = build or _unbuilt(spec, self.entries, model)
+        names |= {array for name in names & DERIVED.keys() for array in DERIVED[name].writes}
+        build = build or unbuilt(spec, self.entries, model)
         self.nominal: Arrays = {name: nominal_array(model, name, len(observations)) for name in sorted(names)}
         self.nominal |= {name: values.copy() for name, values in build.nominal.items() if name in names}
         for array in self.nominal.values():
             array.flags.writeable = False
-        self.recompute = any(entry.field.recompute for entry in self.entries) or any(
-            array in mujoco.MjModel._setconst_inputs for array in self.nominal
-        )
+        felt = sensed(model)
+        self.visual = frozenset(name for name in names if is_visual(name) and not name.startswith(felt))
+        """Arrays that are of looks alone: physics is the same whatever they hold."""
+        self._single = {name for name in names if not name.startswith(HELD) and is_single(model, name)}
+        inputs = {entry.field.array for entry in self.entries if entry.field.recompute}
+        inputs |= names.intersection(mujoco.MjModel._setconst_inputs)
+        self.recompute = bool(inputs - self.visual)
+        self._reaims = bool(inputs & self.visual)  # MuJoCo derives from them where cameras and lights follow a body
         self._model_names = model.names
-        self._snapshot = _snapshot(model, self.nominal, self.recompute)
-        self._workspace = mujoco.MjData(model) if self.recompute else None
+        self._snapshot = snapshot(model, self.nominal, self.recompute or self._reaims)
+        self._workspace = mujoco.MjData(model) if self.recompute or self._reaims else None
         self.binding = self._digest()
         checks.check_supports(spec, self.entries, self.nominal)
         self._buffers = Buffers.of(model)
         check_delays(spec, self.entries, self._buffers)
         check_pushes(spec, self.entries)
+        check_textures(spec, self.entries, model)
         self.sampler = Sampler(spec, self.entries)
-        self._groups = checks.risky_groups(self.entries, self.nominal)
+        self._judge()
         self._fix(build)
+
+    def _judge(self) -> None:
+        """Finds what must be judged Draw by Draw, and the arrays that must be realised for it."""
+        self._groups = checks.risky_groups(self.entries, self.nominal)
+        names = {check.field.array for group in self._groups for check in group.checks}
+        names |= {array for entry in self.entries if names & {*entry.arrays} for array in entry.arrays}
+        following = {name for name in self.nominal.keys() & DERIVED.keys() if names & {*DERIVED[name].writes}}
+        names |= following | {array for name in following for array in DERIVED[name].writes}
+        self._judged = frozenset(names)
 
     def _fix(self, build: Build) -> None:
         """Draws once what is drawn when a model is compiled, the same for every environment and episode."""
@@ -196,12 +213,19 @@ class Plan:
         found = self.sampler.refused(columns)
         if not self._groups or found:  # what a distribution refuses need not be written to be judged
             return found
-        arrays = self.realise(columns)
+        arrays = self.realise(columns, self._judged)
         for group in self._groups:
             rows = np.flatnonzero(checks.violations(arrays, group.checks))
             if len(rows):
                 found.append((group.entries, rows))
         return found
+
+    def allowed(self, columns: Columns) -> NDArray[np.bool_]:
+        """Which of n Draws stay within every support, (n,)."""
+        good = np.ones(len(next(iter(columns.values()), ())), bool)
+        for _, rows in self._refused(columns):
+            good[rows] = False
+        return good
 
     def _exhausted(self, entries: Iterable[str]) -> DREnvError:
         name = next(iter(entries))
@@ -225,7 +249,12 @@ class Plan:
     @property
     def _informative(self) -> list[Node]:
         nodes = self.sampler.nodes.values()
-        return [node for node in nodes if not node.derived and node.distribution.type_name != "constant"]
+        looks = {entry.name for entry in self.entries if entry.field.array in self.visual}
+        return [
+            node
+            for node in nodes
+            if not node.derived and node.distribution.type_name != "constant" and node.name not in looks
+        ]
 
     def context(self, columns: Mapping[str, ArrayLike], count: int) -> NDArray[np.float64]:
         """Draws as numbers for a network: each scaled by its distribution (`Distribution.standardize`).
@@ -235,7 +264,8 @@ class Plan:
             count: how many there are.
 
         Returns:
-            (count, context_size) in the order of the Draw; what never varies or follows from others is left out.
+            (count, context_size) in the order of the Draw; what never varies, follows from others or is of looks
+            alone is left out.
         """
         parts = [
             node.distribution.standardize(np.reshape(columns[node.name], (count, node.width)))
@@ -245,11 +275,19 @@ class Plan:
 
     # writing
 
-    def realise(self, columns: Mapping[str, ArrayLike]) -> Arrays:
-        """Field values of n Draws, computed from the nominal ones: array name -> (n, size)."""
+    def realise(self, columns: Mapping[str, ArrayLike], names: frozenset[str] | None = None) -> Arrays:
+        """Field values of n Draws, computed from the nominal ones: array name -> (n, size).
+
+        Args:
+            columns: the Draws.
+            names: the arrays to compute, with those that they follow from; by default all.
+        """
+        names = names if names is not None else frozenset(self.nominal)
         count = max((len(np.asarray(column)) for column in columns.values()), default=1)
-        arrays = {name: np.repeat(nominal[None], count, axis=0) for name, nominal in self.nominal.items()}
+        arrays = {name: np.repeat(self.nominal[name][None], count, axis=0) for name in sorted(names)}
         for entry in self.entries:
+            if entry.field.array not in names:
+                continue
             drawn = np.asarray(columns[entry.name], np.float64).reshape(count, entry.width)
             value = drawn[:, entry.value]  # (n, r)
             work = arrays[entry.field.array]
@@ -262,18 +300,38 @@ class Plan:
             work[:, entry.flat] = after
             for move in entry.moves:
                 arrays[move.array][:, move.flat] *= factor[:, move.primary]
-        for name in arrays.keys() & DERIVED.keys():
-            DERIVED[name].apply(arrays[name], arrays)
+        for name, derived in DERIVED.items():
+            if name in arrays and arrays.keys() >= set(derived.writes):
+                derived.apply(arrays[name], self.nominal[name], arrays)
+        for name in self._single & names:
+            arrays[name] = arrays[name].astype(np.float32).astype(np.float64)  # what the model will hold
         return arrays
 
     def write(self, rows: Rows, ids: Ids, columns: Mapping[str, ArrayLike]) -> None:
         """Writes n Draws into the simulations `ids` and renews the derived constants."""
-        if not self.entries:
+        names = frozenset(self.nominal) if rows.visual else self.nominal.keys() - self.visual
+        if not names:
             return
-        for name, values in self.realise(columns).items():
+        for name, values in self.realise(columns, frozenset(names)).items():
             rows.write(name, ids, values)
-        if self.recompute:
+        if self.recompute or (rows.visual and self._reaims):
             rows.recompute(ids)
+
+    def dress(self, model: mujoco.MjModel, columns: Mapping[str, ArrayLike] | None) -> None:
+        """Writes looks into a copy of the bound model, for a picture: those of a Draw, or the nominal ones.
+
+        Args:
+            model: the copy.
+            columns: the Draw, columns of one row; None for the nominal looks.
+        """
+        if not self.visual:
+            return
+        rows = ModelRows(model, self._workspace)
+        nominal = {name: self.nominal[name][None] for name in self.visual}
+        for name, values in (nominal if columns is None else self.realise(columns, self.visual)).items():
+            rows.write(name, _ONE, values)
+        if self._reaims:
+            rows.recompute(_ONE)
 
     def apply(self, model: mujoco.MjModel, draw: Mapping[str, ArrayLike]) -> None:
         """Writes a Draw into a model, in place.
@@ -290,7 +348,7 @@ class Plan:
         rows = ModelRows(model, self._workspace)
         for name, nominal in self.nominal.items():
             rows.write(name, _ONE, nominal[None])
-        if self.recompute:
+        if self.recompute or self._reaims:
             rows.recompute(_ONE)  # flags, which no array holds
         for name, values in self._snapshot.items():
             getattr(model, name)[...] = values
@@ -312,8 +370,8 @@ class Plan:
     def _check_model(self, model: mujoco.MjModel) -> None:
         if model.names != self._model_names:
             raise DREnvError(
-                f"model: got {_model_name(model.names)!r} with other objects than the model this Plan is "
-                f"bound to, {_model_name(self._model_names)!r}; bind the Spec to it"
+                f"model: got {model_name(model.names)!r} with other objects than the model this Plan is "
+                f"bound to, {model_name(self._model_names)!r}; bind the Spec to it"
             )
 
     def log_prob(self, draw: Mapping[str, ArrayLike]) -> float:
@@ -327,7 +385,7 @@ class Plan:
 
         Raises DREnvError naming what differs, or what the model cannot take.
         """
-        _check_same(self.spec, spec)
+        check_same(self.spec, spec)
         plan = copy.copy(self)
         plan.spec = spec
         plan.entries = tuple(
@@ -338,42 +396,5 @@ class Plan:
         check_pushes(spec, plan.entries)
         plan.sampler = Sampler(spec, plan.entries)
         plan.sampler.fixed = self.sampler.fixed
-        plan._groups = checks.risky_groups(plan.entries, plan.nominal)
+        plan._judge()
         return plan
-
-
-def _unbuilt(spec: Spec, entries: Iterable[BoundEntry], model: mujoco.MjModel) -> Build:
-    """A model that the Spec had no part in compiling. Raises DREnvError where it should have had one."""
-    for entry in entries:
-        if entry.field.array.startswith(COMPILED):
-            raise DREnvError(
-                f"{spec.where(entry.name, 'trigger')}: got compile, but this model is compiled already; use an "
-                "environment of dr_env, or build = dr_env.build_model(mjspec, spec) and "
-                "spec.bind(build.model, build=build)"
-            )
-    return Build(model, 0)
-
-
-def _check_same(mine: Spec, other: Spec) -> None:
-    for group, ours, theirs in (
-        ("variables", mine.variables, other.variables),
-        ("entries", mine.entries, other.entries),
-    ):
-        if list(ours) != list(theirs):
-            raise DREnvError(f"{group}: got {', '.join(theirs) or 'none'}, expected those of the Spec that is bound: "
-                             f"{', '.join(ours) or 'none'}")  # fmt: skip
-        for name, drawn in theirs.items():
-            if drawn.structure() != ours[name].structure():
-                raise DREnvError(f"{other.where(name)}: differs from the Spec that is bound in more than numbers")
-
-
-def _snapshot(model: mujoco.MjModel, written: Iterable[str], recompute: bool) -> Arrays:
-    """Copies of what applying may change: the written arrays, and all others if constants follow."""
-    names = {name for name in written if not name.startswith(("opt.", *HELD))}
-    if recompute:
-        names |= {name for name in batch.MODEL_FIELDS if isinstance(getattr(model, name, None), np.ndarray)}
-    return {name: getattr(model, name).copy() for name in names}
-
-
-def _model_name(names: bytes) -> str:
-    return names.split(b"\0", 1)[0].decode(errors="replace")

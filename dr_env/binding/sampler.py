@@ -65,7 +65,7 @@ class Sampler:
         leaders = _leaders(spec, entries)
         widths = {name: variable.distribution.size for name, variable in spec.variables.items()}
         widths |= {entry.name: entry.width for entry in entries}
-        matches = {entry.name: entry.matches for entry in entries}
+        labels = {entry.name: entry.labels for entry in entries}
         nodes: dict[str, Node] = {}
         names: list[str] = []
         counts: list[int] = []
@@ -85,14 +85,16 @@ class Sampler:
                 width=widths[name],
                 scalar=shared,
                 parents=tuple(dict.fromkeys(self._node_of(name, p) for p in drawn.distribution.parents)),
-                of=matches[name] if name in matches else getattr(drawn.distribution, "names", ()),
+                of=labels[name] if name in labels else getattr(drawn.distribution, "names", ()),
                 leader=None if leader == name else leader,
                 uniforms=slice(start, start + count),
             )
         self.nodes: Mapping[str, Node] = nodes
         """Variables and entries by name, in the Spec's order."""
         self._order = self._sorted()
-        self.stream = Stream("physics", tuple(names), tuple(counts))
+        looks = {entry.name for entry in entries if entry.field.visual}
+        streams = tuple("visual" if name in looks else "physics" for name in nodes)
+        self.stream = Stream(streams, tuple(names), tuple(counts))
         self._picky = [n for n in self._order if type(n.distribution).accepts is not Distribution.accepts]
 
     # structure

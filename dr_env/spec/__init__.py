@@ -4,15 +4,21 @@ from dr_env.spec.entry import Entry, Variable
 from dr_env.spec.explain import read_settings
 from dr_env.spec.io import dump_yaml, read_yaml
 from dr_env.spec.randomization import FORMAT, Curriculum, Spec, json_schema
+from dr_env.spec.scene import SHAPES, TOBIN, SceneGrammar
 from dr_env.spec.selector import KINDS, Selector
+from dr_env.spec.textures import TexturePool
 
 __all__ = [
     "FORMAT",
     "KINDS",
+    "SHAPES",
+    "TOBIN",
     "Curriculum",
     "Entry",
+    "SceneGrammar",
     "Selector",
     "Spec",
+    "TexturePool",
     "Variable",
     "dump_yaml",
     "json_schema",

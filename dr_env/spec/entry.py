@@ -106,8 +106,9 @@ class Entry(Variable):
     operation: Literal["scale", "add", "set"] = Field(
         description="scale: nominal * value; add: nominal + value; set: value"
     )
-    per: Literal["shared", "element"] = Field(
-        default="shared", description="shared: one value for all matches; element: one for each"
+    per: Literal["shared", "element", "number"] = Field(
+        default="shared",
+        description="shared: one value for all matches; element: one for each; number: one for each component",
     )
     share: str | None = Field(default=None, description="a group's name: all its entries take the same draw")
     coupled: bool = Field(

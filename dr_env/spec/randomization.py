@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from dr_env.distributions import ParameterVector
-from dr_env.errors import DREnvError
+from dr_env.distributions import Distribution, ParameterVector
+from dr_env.errors import DREnvError, unknown_name
 from dr_env.files import write_text
+from dr_env.spec import schema
 from dr_env.spec.entry import Entry, Variable, read_distribution, read_selector
 from dr_env.spec.explain import explain, locate
 from dr_env.spec.io import Lines, dump_yaml, parse_yaml, read_yaml
+from dr_env.spec.scene import SceneGrammar
+from dr_env.spec.textures import TexturePool
 
 if TYPE_CHECKING:
     import mujoco
@@ -58,6 +61,14 @@ class Spec(BaseModel):
     )
     entries: dict[str, Entry] = Field(default_factory=dict, description="what varies, by name")
     curriculum: Curriculum | None = Field(default=None, description="how ranges widen while a policy trains")
+    scene: SceneGrammar | None = Field(default=None, description="what scenes are made of, for tasks that compose them")
+    textures: TexturePool | None = Field(default=None, description="the textures that entries number")
+    backgrounds: str | None = Field(
+        default=None, description="a folder of images that entries number as backgrounds; relative to the Spec"
+    )
+    provenance: dict[str, Any] | None = Field(
+        default=None, description="where the numbers come from, as a tuner records it; changes no draw"
+    )
 
     _source: str = PrivateAttr(default="spec")
     _lines: Lines = PrivateAttr(default_factory=dict)
@@ -65,7 +76,10 @@ class Spec(BaseModel):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):
             return False
-        mine, others = ((list(s.variables.items()), list(s.entries.items()), s.curriculum) for s in (self, other))
+        mine, others = (
+            (list(s.variables.items()), list(s.entries.items()), s.curriculum, s.textures, s.backgrounds, s.scene)
+            for s in (self, other)
+        )
         return mine == others
 
     def __hash__(self) -> int:
@@ -108,6 +122,12 @@ class Spec(BaseModel):
             if name in spec.entries:
                 where = locate(source, lines, ("entries", name))
                 raise DREnvError(f"{where}: a variable has this name too; give one of them another")
+        if spec.textures is not None:
+            spec = spec.model_copy(update={"textures": spec.textures.beside(Path(source).parent)})
+        if spec.backgrounds is not None:
+            spec = spec.model_copy(update={"backgrounds": str(Path(source).parent.resolve() / spec.backgrounds)})
+        if spec.scene is not None:
+            spec = spec.model_copy(update={"scene": spec.scene.beside(Path(source).parent)})
         spec._source, spec._lines = source, lines
         return spec
 
@@ -118,11 +138,19 @@ class Spec(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The Spec as plain data; what equals its default is left out."""
         form: dict[str, Any] = {"format": self.format}
+        if self.textures is not None:
+            form["textures"] = self.textures.model_dump(mode="json", exclude_defaults=True)
+        if self.backgrounds is not None:
+            form["backgrounds"] = self.backgrounds
         if self.variables:
             form["variables"] = {name: _plain(variable) for name, variable in self.variables.items()}
         form["entries"] = {name: _plain(entry) for name, entry in self.entries.items()}
         if self.curriculum is not None:
             form["curriculum"] = self.curriculum.model_dump(exclude_defaults=True)
+        if self.scene is not None:
+            form["scene"] = _lists(self.scene.model_dump(exclude_defaults=True))
+        if self.provenance is not None:
+            form["provenance"] = self.provenance
         return form
 
     def to_yaml(self) -> str:
@@ -130,8 +158,14 @@ class Spec(BaseModel):
         return dump_yaml(self.to_dict())
 
     def digest(self) -> str:
-        """Sixteen hex digits that name this Spec's content."""
-        return hashlib.blake2b(self.to_yaml().encode(), digest_size=8).hexdigest()
+        """Sixteen hex digits that name this Spec's content, its provenance aside."""
+        content = {key: value for key, value in self.to_dict().items() if key != "provenance"}
+        return hashlib.blake2b(dump_yaml(content).encode(), digest_size=8).hexdigest()
+
+    @property
+    def source(self) -> str:
+        """The file that the Spec was read from, or what stands for it in messages."""
+        return self._source
 
     @property
     def drawn(self) -> dict[str, Variable]:
@@ -160,14 +194,22 @@ class Spec(BaseModel):
         for name, entry in self.entries.items():
             if entry.share is not None:
                 changed[name] = changed[leaders.setdefault(entry.share, name)]
-        return self._with_distributions(changed)
+        return self.with_distributions(changed)
 
-    def _with_distributions(self, changed: Mapping[str, Any]) -> Spec:
+    def with_distributions(self, changed: Mapping[str, Distribution]) -> Spec:
+        """The Spec with other distributions, by name of entry or variable; what is not named stays."""
+        for name in changed:
+            if name not in self.drawn:
+                raise DREnvError(unknown_name("entry", name, self.drawn, "entries"))
         variables, entries = (
-            {name: drawn.model_copy(update={"distribution": changed[name]}) for name, drawn in group.items()}
+            {
+                name: drawn.model_copy(update={"distribution": changed[name]}) if name in changed else drawn
+                for name, drawn in group.items()
+            }
             for group in (self.variables, self.entries)
         )
-        return self.model_copy(update={"variables": variables, "entries": entries})
+        # other numbers have another origin
+        return self.model_copy(update={"variables": variables, "entries": entries, "provenance": None})
 
     def narrowed(self, share: float) -> Spec:
         """The Spec with `share`, 0 .. 1, of each range's width, around the value that changes nothing.
@@ -180,7 +222,7 @@ class Spec(BaseModel):
         changed = {name: entry.distribution.narrowed(share, entry.neutral) for name, entry in self.entries.items()}
         for name, variable in self.variables.items():
             changed[name] = variable.distribution.narrowed(share, variable.middle)
-        return self._with_distributions(changed)
+        return self.with_distributions(changed)
 
     def at(self, progress: float) -> Spec:
         """The Spec at a progress of training, 0 .. 1, by its curriculum; without one, the Spec itself."""
@@ -191,6 +233,10 @@ class Spec(BaseModel):
         group = "variables" if entry in self.variables else "entries"
         return locate(self._source, self._lines, (group, entry, *keys))
 
+    def where_textures(self) -> str:
+        """Where the pool of textures stands, for messages."""
+        return locate(self._source, self._lines, ("textures",))
+
     def bind(self, model: mujoco.MjModel, observations: tuple[str, ...] = (), build: Build | None = None) -> Plan:
         """Binds the Spec to a compiled model; see `dr_env.binding.bind`."""
         from dr_env.binding import bind  # the one door from a Spec to the simulator
@@ -200,7 +246,8 @@ class Spec(BaseModel):
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a Spec file, for editors."""
-    form = Spec.model_json_schema()
+    form: dict[str, Any] = _referring(Spec.model_json_schema())
+    form["$defs"]["Distribution"] = schema.DISTRIBUTION
     form["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     form["title"] = "dr_env randomization"
     form["required"] = ["format"]
@@ -215,11 +262,36 @@ def _plain(drawn: Variable) -> dict[str, Any]:
     return {**first, **{key: list(value) if isinstance(value, tuple) else value for key, value in form.items()}}
 
 
+def _referring(form: Any) -> Any:
+    """The schema with a reference for each of the many places that take a distribution."""
+    if isinstance(form, dict):
+        if form.get("anyOf") == schema.DISTRIBUTION["anyOf"]:
+            return {**{key: value for key, value in form.items() if key != "anyOf"}, "$ref": "#/$defs/Distribution"}
+        return {key: _referring(value) for key, value in form.items()}
+    return [_referring(value) for value in form] if isinstance(form, list) else form
+
+
+def _lists(form: Any) -> Any:
+    """Plain data with lists for tuples, as YAML has them."""
+    if isinstance(form, dict):
+        return {key: _lists(value) for key, value in form.items()}
+    return [_lists(value) for value in form] if isinstance(form, list | tuple) else form
+
+
 def _owner(path: tuple[str | int, ...]) -> type[BaseModel]:
     """The model that a path's last key belongs to."""
-    if path[0] == "curriculum":
-        return Curriculum if len(path) > 1 else Spec
-    return Spec if len(path) < 2 else Entry if path[0] == "entries" else Variable
+    owner: type[BaseModel] = Spec
+    for key in path[:-1]:
+        field = owner.model_fields.get(str(key))  # another key is a name in a mapping, or a place in a list
+        owner = owner if field is None else _model_in(field.annotation) or owner
+    return owner
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation such as `dict[str, Entry] | None` is about."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
 def _locate(data: Mapping[str, Any], source: str, lines: Lines, error: DREnvError) -> str:

@@ -19,9 +19,14 @@ KINDS = (
     "tendon",
     "actuator",
     "sensor",
+    "material",
+    "light",
+    "camera",
     "option",
     "action",
     "observation",
+    "image",
+    "depth",
 )
 _PLURALS = {"body": "bodies", "equality": "equalities"}
 
