@@ -49,7 +49,17 @@ class Manipulation(Task):
     """Where the tip may go: lowest and highest x, y, z, m, (2, 3)."""
     frame_skip = 8
     max_episode_steps = 50
-    fields = ("qpos", "qvel", "ctrl", "xaxis", "xanchor", "site_xpos", "site_xmat", "sensordata", "mocap_pos")
+    fields: ClassVar[tuple[str, ...]] = (
+        "qpos",
+        "qvel",
+        "ctrl",
+        "xaxis",
+        "xanchor",
+        "site_xpos",
+        "site_xmat",
+        "sensordata",
+        "mocap_pos",
+    )
     stage = int(mujoco.mjtStage.mjSTAGE_VEL)
     camera = "view"
 

@@ -1,0 +1,125 @@
+"""Meshes of the user's: formats, units, colours, what is wrong with them, and their convex pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import trimesh
+
+from dr_env import DREnvError
+from dr_env.scene import load_mesh, shapes
+from dr_env.scene.mesh import Mesh
+from dr_env.scene.meshes import bake, decompose
+
+
+def cube_file(path: Path, scale: float = 80.0, **visual: object) -> Path:
+    mesh = shapes.cube().scaled(scale)
+    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False, **visual).export(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".stl"])
+def test_formats_and_units(tmp_path: Path, suffix: str) -> None:
+    for units, scale in (("mm", 80.0), ("cm", 8.0), ("m", 0.08)):
+        mesh = load_mesh(cube_file(tmp_path / f"cube{suffix}", scale), units)
+        np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), 0.08, rtol=1e-5)
+        assert len(mesh.faces) == 12
+        assert mesh.corner_uv is not None
+
+
+def test_a_size_that_no_thing_has_is_warned_of(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"139 m in diameter, as units: m says; are its numbers in cm or mm\?"):
+        load_mesh(cube_file(tmp_path / "cube.ply"), "m")
+
+
+def test_bad_meshes_are_one_clear_error(tmp_path: Path) -> None:
+    good = cube_file(tmp_path / "cube.ply")
+    with pytest.raises(DREnvError, match=r"no unit 'inch'.*units: cm, m, mm"):
+        load_mesh(good, "inch")
+    with pytest.raises(DREnvError, match=r"nothing\.ply: no such file"):
+        load_mesh(tmp_path / "nothing.ply", "mm")
+    with pytest.raises(DREnvError, match=r"expected one of \.ply, \.obj, \.stl"):
+        load_mesh(tmp_path / "cube.gltf", "mm")
+    (tmp_path / "torn.ply").write_bytes(good.read_bytes()[:300])
+    with pytest.raises(DREnvError, match=r"torn\.ply"):
+        load_mesh(tmp_path / "torn.ply", "mm")
+    points = (
+        "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+    )
+    (tmp_path / "points.ply").write_text(points + "0 0 0\n1 0 0\n0 1 0\n")
+    with pytest.raises(DREnvError, match=r"points\.ply: the mesh has no faces"):
+        load_mesh(tmp_path / "points.ply", "mm")
+    text = (tmp_path / "nan.obj").with_suffix(".obj")
+    text.write_text("v 0 0 0\nv 1 0 0\nv 0 nan 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n")
+    with pytest.raises(DREnvError, match=r"nan\.obj: vertex 2 is .* expected finite numbers"):
+        load_mesh(text, "m")
+    text.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nf 1 2 3\nf 2 3 4\n")
+    with pytest.raises(DREnvError, match=r"the mesh is flat"):
+        load_mesh(text, "m")
+
+
+def test_vertex_colours_become_a_texture_that_shows_them(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (8, 3)).astype(np.uint8)
+    mesh = load_mesh(cube_file(tmp_path / "cube.ply", vertex_colors=colours), "mm")
+    assert mesh.texture is not None
+    assert mesh.corner_uv is not None
+    height, width = mesh.texture.shape[:2]
+    texels = (mesh.corner_uv * [width, height]).astype(int)
+    seen = mesh.texture[height - 1 - texels[..., 1], texels[..., 0]]
+    assert np.abs(seen.astype(int) - colours[mesh.faces].astype(int)).max() <= 1
+
+
+def test_colours_run_linearly_within_a_face() -> None:
+    mesh = shapes.tetrahedron()
+    corners = np.zeros((4, 3, 3))
+    corners[:, 1, 0] = 255
+    baked = bake(mesh, corners)
+    assert baked.texture is not None
+    assert baked.texture[0, :4, 0].tolist() == [0, 85, 170, 255]
+
+
+def test_a_compiled_mesh_stays_in_the_objects_own_frame() -> None:
+    """MuJoCo moves meshes to their centre of mass; the geom's pose undoes that."""
+    mesh = shapes.mug().scaled(0.1).moved([0.3, -0.1, 0.2])
+    spec = mujoco.MjSpec()
+    vertices, faces, normals, _ = mesh.split()
+    added = spec.add_mesh(name="mug", uservert=vertices.ravel(), userface=faces.ravel(), usernormal=normals.ravel())
+    assert added.name == "mug"
+    spec.worldbody.add_body(name="mug").add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="mug")
+    model = spec.compile()
+    turn = np.zeros(9)
+    mujoco.mju_quat2Mat(turn, model.geom_quat[0])
+    found = model.mesh_vert @ turn.reshape(3, 3).T + model.geom_pos[0]
+    np.testing.assert_allclose(found, vertices, atol=1e-6)
+
+
+def test_normals_keep_creases_and_smooth_what_is_round() -> None:
+    cube = shapes.cube()
+    a, b, c = (cube.vertices[cube.faces[:, i]] for i in range(3))
+    flat = np.cross(b - a, c - a)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    np.testing.assert_allclose(cube.corner_normals(), np.repeat(flat[:, None], 3, axis=1), atol=1e-12)
+    ball = shapes.sphere()
+    outward = ball.vertices / np.linalg.norm(ball.vertices, axis=1, keepdims=True)
+    assert ((ball.corner_normals() * outward[ball.faces]).sum(axis=2) > 0.99).all()
+    vertices, faces, _, _ = cube.split()
+    assert len(vertices) == 24
+    np.testing.assert_array_equal(vertices[faces], cube.vertices[cube.faces])
+
+
+def test_convex_pieces_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DR_ENV_CACHE", str(tmp_path))
+    corner = shapes.extrusion([[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2]]).scaled(0.05)
+    pieces = decompose(corner)
+    assert 2 <= len(pieces) <= 6
+    assert sum(piece.hull.volume for piece in pieces) == pytest.approx(corner.volume, rel=0.15)
+    (kept,) = (tmp_path / "dr_env" / "convex").glob("*.npz")
+    monkeypatch.setattr("dr_env.scene.meshes._coacd", lambda *_: pytest.fail("made again"))
+    again = decompose(Mesh.of(corner.vertices, corner.faces))
+    assert all(np.array_equal(a.vertices, b.vertices) for a, b in zip(pieces, again, strict=True))
+    kept.write_bytes(b"half")
+    with pytest.raises(pytest.fail.Exception):
+        decompose(corner)
