@@ -1,12 +1,16 @@
 #!/bin/sh
 # Installs the libraries for headless rendering, where that needs no question; else says what to install.
-PACKAGES="libegl1 libgl1 libgl1-mesa-dri libosmesa6"
+# OpenGL draws the classic renderer's pictures, Vulkan filament's.
+OPENGL="libegl1 libgl1 libgl1-mesa-dri libosmesa6"
+VULKAN="libvulkan1 mesa-vulkan-drivers"
 
 [ "$(uname -s)" = Linux ] || exit 0
-if ldconfig -p 2>/dev/null | grep -q 'libEGL\.so' && ldconfig -p 2>/dev/null | grep -q 'libGL\.so'; then
-    exit 0
-fi
-ldconfig -p 2>/dev/null | grep -q libOSMesa && exit 0
+has() { ldconfig -p 2>/dev/null | grep -q "$1"; }
+
+packages=""
+{ has 'libEGL\.so' && has 'libGL\.so'; } || has libOSMesa || packages="$OPENGL"
+has 'libvulkan\.so' || packages="$packages $VULKAN"
+[ -n "$packages" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then
     run=""
@@ -16,11 +20,11 @@ else
     run="none"
 fi
 if command -v apt-get >/dev/null 2>&1 && [ "$run" != none ]; then
-    echo "installing OpenGL libraries for pictures ..."
+    echo "installing libraries for pictures ..."
     if $run apt-get update -qq >/dev/null 2>&1 \
-        && DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq $PACKAGES >/dev/null 2>&1; then
+        && DEBIAN_FRONTEND=noninteractive $run apt-get install -y -qq $packages >/dev/null 2>&1; then
         exit 0
     fi
 fi
-echo "pictures need OpenGL libraries (training does not); install them: apt-get install $PACKAGES"
+echo "pictures need libraries (training does not); install them: apt-get install" $packages
 exit 0

@@ -1,5 +1,23 @@
-"""Pictures of simulations."""
+"""Pictures of simulations, and their labels."""
 
-from dr_env.rendering.classic import INSTALL_GL, ClassicRenderer, gl_backend, renderer
+from dr_env.rendering.base import Images, Renderer, make_renderer
+from dr_env.rendering.classic import ClassicRenderer
+from dr_env.rendering.filament import INSTALL_VULKAN, FilamentRenderer
+from dr_env.rendering.intrinsics import camera_intrinsics, seen_through
+from dr_env.rendering.labels import LabelledObject, capture
+from dr_env.rendering.opengl import INSTALL_GL, gl_backend
 
-__all__ = ["INSTALL_GL", "ClassicRenderer", "gl_backend", "renderer"]
+__all__ = [
+    "INSTALL_GL",
+    "INSTALL_VULKAN",
+    "ClassicRenderer",
+    "FilamentRenderer",
+    "Images",
+    "LabelledObject",
+    "Renderer",
+    "camera_intrinsics",
+    "capture",
+    "gl_backend",
+    "make_renderer",
+    "seen_through",
+]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from dr_env import DREnvError, make_env, make_vector_env
-from dr_env.rendering import ClassicRenderer, gl_backend, renderer
+from dr_env.rendering import ClassicRenderer, gl_backend, make_renderer
 
 MODEL = """
 <mujoco>
@@ -24,10 +25,10 @@ MODEL = """
 
 def _gl_works() -> str:
     try:
-        with renderer(mujoco.MjModel.from_xml_string(MODEL), 8, 8):
-            return ""
+        make_renderer("classic", mujoco.MjModel.from_xml_string(MODEL), 8, 8).close()
     except DREnvError as error:
         return str(error)
+    return ""
 
 
 REASON = _gl_works()
@@ -39,8 +40,9 @@ def test_a_red_ball_is_where_the_camera_model_puts_it() -> None:
     model = mujoco.MjModel.from_xml_string(MODEL)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    with renderer(model, 160, 120, "front") as classic:
-        image = classic.render(model, data)
+    with contextlib.closing(ClassicRenderer(model, 160, 120)) as classic:
+        image = classic.images(model, data, "front").rgb
+    assert image is not None
     assert image.shape == (120, 160, 3)
     red = (image[..., 0] > 200) & (image[..., 1] < 50)
     # fovy 45 degrees; the silhouette of a sphere at distance 3 m subtends asin(r / d)
@@ -52,8 +54,12 @@ def test_a_red_ball_is_where_the_camera_model_puts_it() -> None:
 
 @needs_gl
 def test_an_unknown_camera_is_named() -> None:
-    with pytest.raises(DREnvError, match="no camera 'side'"):
-        ClassicRenderer(mujoco.MjModel.from_xml_string(MODEL), 8, 8, "side")
+    model = mujoco.MjModel.from_xml_string(MODEL)
+    with (
+        contextlib.closing(ClassicRenderer(model, 8, 8)) as classic,
+        pytest.raises(DREnvError, match="no camera 'side'; cameras: front"),
+    ):
+        classic.images(model, mujoco.MjData(model), "side")
 
 
 @needs_gl

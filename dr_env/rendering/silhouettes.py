@@ -1,0 +1,81 @@
+"""Where on a camera's canvas objects can be, and how to pack those places into few pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.records import Box
+from dr_env.spatial import Intrinsics, apply, box_corners, project
+
+_MARGIN = 1  # pixels, for what rounding may add
+
+
+def windows(
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    geoms: Sequence[NDArray[np.intp]],
+    intrinsics: Intrinsics,
+    camera_from_world: NDArray[np.float64],
+) -> list[Box | None]:
+    """For each object, a box on the canvas outside which none of its geoms can be seen.
+
+    The canvas reaches an image's size beyond each border. None stands for objects that are not on it.
+
+    Args:
+        model, data: with current kinematics.
+        geoms: for each object, the numbers of its geoms.
+        intrinsics, camera_from_world: the camera.
+    """
+    width, height = intrinsics.width, intrinsics.height
+    limits = np.array([[-width, -height], [2 * width, 2 * height]])
+    found: list[Box | None] = []
+    for ids in geoms:
+        if not len(ids):
+            found.append(None)
+            continue
+        center, half = model.geom_aabb[ids, :3], model.geom_aabb[ids, 3:]
+        corners = box_corners(center - half, center + half)  # (n, 8, 3) in the geoms' frames
+        axes = data.geom_xmat[ids].reshape(-1, 3, 3)
+        points = corners @ axes.swapaxes(1, 2) + data.geom_xpos[ids][:, None]
+        seen = apply(camera_from_world, points.reshape(-1, 3))
+        endless = model.geom_rbound[ids] == 0  # planes have no bounds
+        if (seen[:, 2] <= 0).all() and not endless.any():
+            found.append(None)
+            continue
+        if endless.any() or (seen[:, 2] <= 1e-6).any():
+            low, high = limits
+        else:
+            pixels = project(seen, intrinsics)
+            low = np.maximum(np.floor(pixels.min(0)) - _MARGIN, limits[0]).astype(int)
+            high = np.minimum(np.ceil(pixels.max(0)) + _MARGIN + 1, limits[1]).astype(int)
+        size = high - low
+        found.append((int(low[0]), int(low[1]), int(size[0]), int(size[1])) if (size > 0).all() else None)
+    return found
+
+
+def pack(sizes: Sequence[tuple[int, int]], width: int, height: int) -> list[list[tuple[int, int, int]]]:
+    """Packs rectangles into as few pages of (width, height) as shelves allow.
+
+    Args:
+        sizes: the width and height of each rectangle; none exceeds a page.
+        width, height: a page's size.
+
+    Returns:
+        A page a list, of (rectangle, x, y).
+    """
+    pages: list[list[tuple[int, int, int]]] = []
+    x = y = shelf = 0
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i][1], i)):  # tall ones first
+        w, h = sizes[index]
+        if pages and x + w > width:
+            x, y, shelf = 0, y + shelf, 0
+        if not pages or y + h > height:
+            pages.append([])
+            x = y = shelf = 0
+        pages[-1].append((index, x, y))
+        x, shelf = x + w, max(shelf, h)
+    return pages
