@@ -1,0 +1,121 @@
+"""Bodies of a model as objects to label: their geoms as meshes, their classes."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+
+import mujoco
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from dr_env import spatial
+from dr_env.errors import DREnvError, unknown_name
+from dr_env.export.catalogue import LabelClass
+from dr_env.rendering import LabelledObject
+
+_GEOM = mujoco.mjtGeom
+_SHOWN_GROUPS = 3  # MuJoCo shows geoms of groups 0, 1 and 2 unless told otherwise
+
+
+def labelled_bodies(
+    model: mujoco.MjModel, patterns: Sequence[str] = ()
+) -> tuple[tuple[LabelledObject, ...], tuple[LabelClass, ...]]:
+    """The bodies to label, and their classes.
+
+    Bodies with equal shapes whose names differ in a final number alone, such as cube_1 and cube_2, are of one class. An
+    object's frame is its body's, its keypoints are the corners of its box.
+
+    Args:
+        model: the model.
+        patterns: names or patterns such as `cube_*`; none for every body that can be seen.
+
+    Raises:
+        DREnvError: when a pattern matches no body that can be seen.
+    """
+    meshes = {name: (body, geoms, mesh) for name, body, geoms, mesh in _seen(model)}
+    for pattern in patterns:
+        if not fnmatch.filter(meshes, pattern):
+            raise DREnvError(f"--objects: {unknown_name('visible body', pattern, meshes, 'visible bodies')}")
+    if not meshes:
+        raise DREnvError("the model has no named body that can be seen; name bodies, and give them visible geoms")
+    objects: list[LabelledObject] = []
+    classes: dict[str, LabelClass] = {}
+    for name, (body, geoms, mesh) in meshes.items():
+        if patterns and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            continue
+        low, high = mesh.bounds
+        corners = spatial.box_corners(low, high)
+        kind = re.sub(r"[_.-]?\d+$", "", name) or name
+        if kind in classes and not _equal(classes[kind].vertices, mesh.vertices):
+            kind = name
+        if kind not in classes:
+            names = tuple(f"corner_{i}" for i in range(len(corners)))
+            made = LabelClass(len(classes) + 1, kind, np.array(mesh.vertices), np.array(mesh.faces, np.int32), names)
+            classes[kind] = made
+        found = classes[kind]
+        objects.append(
+            LabelledObject(
+                name, found.class_id, kind, body, geoms, low, high, keypoints=corners, keypoint_names=found.keypoints
+            )
+        )
+    return tuple(objects), tuple(classes.values())
+
+
+def _equal(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, atol=1e-9))
+
+
+def _seen(model: mujoco.MjModel) -> Iterator[tuple[str, int, tuple[int, ...], trimesh.Trimesh]]:
+    for body in range(1, model.nbody):
+        name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, body)
+        first = int(model.body_geomadr[body])
+        geoms = [
+            geom
+            for geom in range(first, first + int(model.body_geomnum[body]))
+            if model.geom_group[geom] < _SHOWN_GROUPS and model.geom_rgba[geom, 3] > 0
+        ]
+        parts = [part for part in (geom_mesh(model, geom) for geom in geoms) if part is not None]
+        if name and parts:
+            yield name, body, tuple(geoms), _joined(parts)
+
+
+def model_digest(model: mujoco.MjModel) -> str:
+    """Sixteen hex digits that name a compiled model as it is now."""
+    buffer = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, buffer)
+    return hashlib.blake2b(buffer.tobytes(), digest_size=8).hexdigest()
+
+
+def _joined(parts: list[trimesh.Trimesh]) -> trimesh.Trimesh:
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = [part.faces + start for part, start in zip(parts, starts, strict=False)]
+    return trimesh.Trimesh(np.concatenate([part.vertices for part in parts]), np.concatenate(faces), process=False)
+
+
+def geom_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh | None:
+    """A geom's surface in its body's frame, m; None for planes and height fields, which are no objects."""
+    kind, size = int(model.geom_type[geom]), model.geom_size[geom]
+    if kind == _GEOM.mjGEOM_MESH:
+        data = int(model.geom_dataid[geom])
+        first, count = int(model.mesh_vertadr[data]), int(model.mesh_vertnum[data])
+        face, faces = int(model.mesh_faceadr[data]), int(model.mesh_facenum[data])
+        vertices = model.mesh_vert[first : first + count].astype(np.float64)
+        mesh = trimesh.Trimesh(vertices, model.mesh_face[face : face + faces], process=False)
+    elif kind == _GEOM.mjGEOM_BOX:
+        mesh = trimesh.creation.box(extents=2 * size)
+    elif kind in (_GEOM.mjGEOM_SPHERE, _GEOM.mjGEOM_ELLIPSOID):
+        mesh = trimesh.creation.uv_sphere(count=(32, 64))
+        mesh.vertices *= size if kind == _GEOM.mjGEOM_ELLIPSOID else size[0]
+    elif kind == _GEOM.mjGEOM_CYLINDER:
+        mesh = trimesh.creation.cylinder(size[0], 2 * size[1], sections=64)
+    elif kind == _GEOM.mjGEOM_CAPSULE:
+        mesh = trimesh.creation.capsule(2 * size[1], size[0], count=(32, 64))
+        mesh.vertices[:, 2] -= mesh.bounds.mean(axis=0)[2]
+    else:
+        return None
+    mesh.apply_transform(spatial.transform(spatial.quat_to_matrix(model.geom_quat[geom]), model.geom_pos[geom]))
+    return mesh

@@ -1,0 +1,102 @@
+"""Frames of one model: a task's, or the user's own MJCF."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding import build_model, compile_model
+from dr_env.envs import make_task
+from dr_env.errors import DREnvError
+from dr_env.export.bodies import labelled_bodies, model_digest
+from dr_env.export.catalogue import LabelClass
+from dr_env.export.sensing import FrameSensor
+from dr_env.export.source import SourceRequest
+from dr_env.records import Draw, Frame, rows_of
+from dr_env.rendering import make_renderer
+from dr_env.rendering.camera import find_camera
+from dr_env.rng import Stream
+from dr_env.sensors import picture_size
+from dr_env.spec import Spec
+
+_FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+
+
+def _no_reward(*_: object) -> NDArray[np.float64]:
+    return np.zeros(1)
+
+
+class ModelSource:
+    """Frames of a task or an MJCF file under a Spec: a Draw, an initial state, perhaps some steps, and a picture.
+
+    Args:
+        request: what to open.
+    """
+
+    def __init__(self, request: SourceRequest) -> None:
+        self._request = request
+        is_file = request.task.endswith(".xml")
+        self._task = make_task(request.task, **({"reward": _no_reward} if is_file else {}))
+        spec = Spec.from_yaml(request.spec, request.spec_name)
+        names = self._task.observation_names(compile_model(self._task.mjspec(), Spec()))
+        build = build_model(self._task.mjspec(), spec, names, request.seed)
+        self._model = build.model
+        self._plan = spec.bind(self._model, names, build)
+        self._data = mujoco.MjData(self._model)
+        self._digest = model_digest(self._model)
+        self._objects, self.classes = labelled_bodies(self._model, request.objects)
+        self._camera = self._find_camera()
+        self._states = Stream("reset", ("state",), (self._task.reset_width(self._model),))
+        free = np.flatnonzero(self._model.jnt_type == _FREE)
+        self._free: list[int] = self._model.jnt_qposadr[free].tolist()
+        self._places = Stream("placement", ("free",), (3 * len(self._free),))
+        self._sensor = FrameSensor(self._plan, self._camera, request.width, request.height)
+        size = picture_size(self._plan, request.width, request.height)
+        self._renderer = make_renderer(request.renderer, self._model, *size)
+
+    classes: tuple[LabelClass, ...]
+    refused = 0
+
+    def _find_camera(self) -> str | None:
+        name = self._request.camera or self._task.camera
+        if name is None and self._model.ncam:
+            name = mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_CAMERA, 0)
+        find_camera(self._model, name)  # one that is not there is told of now
+        return name
+
+    def frame(self, index: int, attempt: int = 0) -> Frame:
+        """One frame; see `FrameSource.frame`."""
+        model, data = self._model, self._data
+        key = (np.array([self._request.seed], np.uint64), np.array([attempt], np.uint64), np.array([index], np.uint64))
+        columns, self.refused = self._plan.sample_columns(*key)
+        draw = next(rows_of(columns, self._plan.binding), Draw({}, self._plan.binding))
+        self._plan.apply(model, draw)
+        mujoco.mj_resetData(model, data)
+        for name, values in self._task.initial_state(model, self._states.uniform(*key)).items():
+            getattr(data, name)[:] = values[0]
+        if self._request.jitter and self._free:
+            self._place(self._places.uniform(*key).reshape(-1, 3))
+        mujoco.mj_step(model, data, self._request.steps)
+        if not np.isfinite(data.qpos).all():
+            raise DREnvError(f"frame {index}: the simulation diverged; try fewer --steps or narrower distributions")
+        mujoco.mj_forward(model, data)
+        return self._sensor.capture(
+            self._renderer, model, data, self._objects, index=index, draw=draw, key=(self._request.seed, index, attempt)
+        )
+
+    def _place(self, uniform: NDArray[np.float64]) -> None:
+        """Moves free bodies sideways and turns them about the vertical."""
+        for start, (x, y, turn) in zip(self._free, uniform, strict=True):
+            pose = self._data.qpos[start : start + 7]
+            pose[:2] += self._request.jitter * (2 * np.array([x, y]) - 1)
+            half = np.pi * turn
+            mujoco.mju_mulQuat(pose[3:], np.array([np.cos(half), 0, 0, np.sin(half)]), pose[3:].copy())
+
+    def provenance(self) -> dict[str, str]:
+        """What renders, and the model's digest."""
+        return {**self._renderer.provenance(), "model": self._digest}
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        self._renderer.close()

@@ -1,0 +1,103 @@
+"""Where frames come from: a task or a model, a Spec and a renderer, as numbers that any process can open."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from dr_env.errors import DREnvError
+from dr_env.export.catalogue import LabelClass
+from dr_env.records import Frame
+from dr_env.spec import Spec
+
+
+class FrameSource(Protocol):
+    """Labelled frames by number; each is a function of (seed, index, attempt) alone, whatever was rendered before."""
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """What is labelled."""
+        ...
+
+    @property
+    def refused(self) -> int:
+        """Draws and scenes that the Spec itself refused on the way to the last frame: outside a support, ill framed."""
+        ...
+
+    def frame(self, index: int, attempt: int = 0) -> Frame:
+        """One frame.
+
+        Args:
+            index: its number in the dataset.
+            attempt: how many candidates for it were refused.
+        """
+        ...
+
+    def provenance(self) -> dict[str, str]:
+        """What renders: renderer, driver, versions, and the model's digest."""
+        ...
+
+    def close(self) -> None:
+        """Frees the renderer."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """A source as plain data, from which each worker opens its own.
+
+    Attributes:
+        task: an installed task's name, or the path of an MJCF file.
+        spec: the Spec, as YAML.
+        spec_name: what errors call the Spec.
+        seed: of all frames.
+        width, height: image size in pixels.
+        renderer: "classic" or "filament".
+        camera: a camera's name; None for the task's own.
+        objects: names of the bodies to label, or patterns; empty for all that can be seen.
+        jitter: metres by which free bodies are moved sideways at most, turning as they like about the vertical.
+        steps: simulator steps before the picture is taken.
+    """
+
+    task: str
+    spec: str
+    spec_name: str
+    seed: int
+    width: int
+    height: int
+    renderer: str = "classic"
+    camera: str | None = None
+    objects: tuple[str, ...] = ()
+    jitter: float = 0.0
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise DREnvError(f"seed: got {self.seed}, expected 0 to 2**64 - 1")
+        if self.steps < 0 or not self.jitter >= 0:
+            raise DREnvError(f"steps, jitter: got {self.steps} and {self.jitter}, expected 0 or more")
+
+    def open(self) -> FrameSource:
+        """Compiles the model and starts the renderer. Raises DREnvError where either cannot be."""
+        from dr_env.export.model_source import ModelSource
+        from dr_env.export.scene_source import SceneSource
+
+        if Spec.from_yaml(self.spec, self.spec_name).scene is None:
+            return ModelSource(self)
+        if self.objects or self.jitter or self.steps:
+            raise DREnvError(
+                f"{self.spec_name}: --objects, --jitter and --steps are for models; what is in a scene, where and "
+                "whether it falls, its Spec says"
+            )
+        return SceneSource(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without the Spec, which a dataset keeps as a file."""
+        data = asdict(self)
+        del data["spec"]
+        return {**data, "objects": list(self.objects)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], spec: str) -> SourceRequest:
+        """Undoes `to_json`."""
+        return cls(**{**data, "objects": tuple(data["objects"]), "spec": spec})

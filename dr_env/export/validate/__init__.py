@@ -1,0 +1,71 @@
+"""Reads datasets back and says what is wrong with them: schema, ids, and labels that contradict each other."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dr_env.errors import DREnvError
+from dr_env.export.validate.archive import check_archive, is_archive
+from dr_env.export.validate.bop import check_bop, is_bop
+from dr_env.export.validate.coco import check_coco, is_coco
+from dr_env.export.validate.findings import Finding, Findings, Progress
+from dr_env.export.validate.webdataset import check_webdataset, is_webdataset
+from dr_env.export.validate.yolo import check_yolo, is_yolo
+
+_FORMATS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path, Findings, Progress], int]], ...] = (
+    ("bop", is_bop, check_bop),
+    ("bop-webdataset", is_archive, check_archive),
+    ("webdataset", is_webdataset, check_webdataset),
+    ("coco", is_coco, check_coco),
+    ("yolo", is_yolo, check_yolo),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was read in one folder, and what is wrong with it.
+
+    Args:
+        folder: the dataset's.
+        format: bop, bop-webdataset, webdataset, coco or yolo.
+        images: how many were read.
+        findings: what is wrong.
+    """
+
+    folder: Path
+    format: str
+    images: int
+    findings: tuple[Finding, ...]
+
+
+def validate(root: str | Path, progress: Callable[[str, int, int], None] = lambda *_: None) -> list[Verdict]:
+    """Reads every dataset in a folder, or in the folders right below it.
+
+    Args:
+        root: a dataset's folder, or an export's with a folder for each format.
+        progress: told the format, how many images are read and of how many.
+
+    Raises:
+        DREnvError: no dataset is there.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DREnvError(f"{root}: no such folder")
+    verdicts = []
+    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+        for name, found, check in _FORMATS:
+            if found(folder):
+                findings = Findings(root)
+                images = check(folder, findings, functools.partial(progress, name))
+                findings.require(images > 0, folder, "", "no images")
+                verdicts.append(Verdict(folder, name, images, tuple(findings.found)))
+    if not verdicts:
+        names = ", ".join(name for name, _, _ in _FORMATS)
+        raise DREnvError(f"{root}: no dataset there, nor in the folders right below; formats that are known: {names}")
+    return verdicts
+
+
+__all__ = ["Finding", "Findings", "Verdict", "validate"]
