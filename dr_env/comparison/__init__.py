@@ -1,0 +1,1 @@
+"""The comparison of tuning methods: what is run, and what it shows."""

@@ -1,0 +1,189 @@
+"""What the protocol runs: cells, each of one method in one situation under one seed, in a file of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dr_env.errors import DREnvError, unknown_name
+from dr_env.files import write_text
+from dr_env.rng import digest
+
+Tier = Literal[0, 1, 2]
+
+FORMAT = "dr_env/comparison/1"
+
+# how methods are run: the tuner's name and its options
+_QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "credible": ("credible", {}),
+    "gauss_newton": ("gauss_newton", {}),
+    "gauss_newton+parameters": ("gauss_newton", {"spread": "parameters"}),
+    "point": ("point", {}),
+    "simopt": ("simopt", {}),
+    "simopt+floor": ("simopt", {"floor": True}),
+    "dropo": ("dropo", {"evaluations": 300, "samples": 30}),
+    "dropo+floor": ("dropo", {"evaluations": 300, "samples": 30, "floor": True}),
+    "edropo": ("dropo", {"evaluations": 300, "samples": 30, "entropy": 0.1}),
+    "npdr": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60}),
+    "none": ("none", {}),
+    "uniform20": ("uniform20", {}),
+    "wide": ("wide", {}),
+    "oracle": ("oracle", {}),
+    "random": ("random", {}),
+    "cem": ("cem", {}),
+    "cma_es": ("cma_es", {}),
+    "bayrn": ("bayrn", {}),
+}
+# what the papers and their code use
+_FULL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    **_QUICK,
+    "dropo": ("dropo", {}),
+    "dropo+floor": ("dropo", {"floor": True}),
+    "edropo": ("dropo", {"entropy": 0.1}),
+    "npdr": ("npdr", {}),
+}
+LIKELIHOOD = (
+    "credible", "gauss_newton", "gauss_newton+parameters", "point", "simopt", "simopt+floor", "dropo", "dropo+floor",
+    "edropo", "npdr",
+)  # fmt: skip
+_TRANSFER = (
+    "none", "uniform20", "wide", "oracle", "random", "cem", "bayrn",
+    "point", "simopt", "dropo+floor", "gauss_newton", "credible",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run of the protocol.
+
+    Args:
+        tier: 0 recovers parameters, 1 and 2 train policies.
+        task: the environment.
+        condition: of the recordings (tier 0) or of the target.
+        size: transitions (tier 0), or episodes on the target.
+        method: a label of `METHODS`.
+        seed: of everything random; in tier 0 of the hidden target too.
+        target: the hidden target's number, in tiers 1 and 2.
+        steps: of training for each policy, in tiers 1 and 2.
+        options: of the tuner.
+    """
+
+    tier: Tier
+    task: str
+    condition: str
+    size: int
+    method: str
+    seed: int
+    target: int = 0
+    steps: int = 0
+    tuner: str = ""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its ending; cells that differ in anything have different names."""
+        parts = [f"tier{self.tier}", self.task, self.condition, str(self.size), self.method.replace("+", "_")]
+        if self.tier:
+            parts.append(f"target{self.target}")
+        key = f"{digest(json.dumps(dataclasses.asdict(self), sort_keys=True)):016x}"[:6]
+        return "-".join([*parts, str(self.seed), key])
+
+
+def cells(
+    tier: Tier,
+    full: bool = False,
+    seeds: int | None = None,
+    methods: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    sizes: Sequence[int] = (),
+    steps: int | None = None,
+) -> list[Cell]:
+    """The protocol's cells, seed by seed, so that what has run at any time is balanced.
+
+    Args:
+        tier: 0, 1 or 2.
+        full: the larger protocol, with the settings of the papers.
+        seeds: how many; by default 20 in tier 0 and 3 in the others.
+        methods, tasks, sizes: some only; by default the tier's.
+        steps: of training for each policy.
+
+    Raises:
+        DREnvError: a method, task or size that the tier does not have.
+    """
+    settings = _FULL if full else _QUICK
+    known = LIKELIHOOD if tier == 0 else _TRANSFER
+    chosen = _chosen("method", methods, settings if tier else LIKELIHOOD, known if full or tier else _default())
+    places = _chosen("task", tasks, *(TASKS[tier],) * 2)
+    if tier == 0:
+        for size in sizes:
+            if size < 3:
+                raise DREnvError(f"sizes: got {size}, expected at least 3 transitions")
+        numbers = tuple(sizes) or ((10, 100, 1000) if full else (10, 100))
+        situations = [(task, condition, size, 0) for task in places for condition in CONDITIONS for size in numbers]
+        length = 0
+    else:
+        targets = 3 if tier == 1 else 1
+        if full and tier == 1:
+            targets = 5
+        budget = tuple(sizes) or (5,)
+        condition = "delay" if tier == 2 else "hidden"
+        situations = [(task, condition, size, i) for task in places for i in range(targets) for size in budget]
+        length = steps or {1: 200_000 if full else 100_000, 2: 1_000_000 if full else 500_000}[tier]
+    count = seeds or (20 if tier == 0 else 10 if full and tier == 1 else 5 if full else 3)
+    return [
+        Cell(tier, task, condition, size, method, seed, target, length, *settings[method])
+        for seed in range(count)
+        for task, condition, size, target in situations
+        for method in chosen
+    ]
+
+
+TASKS: Mapping[int, tuple[str, ...]] = {
+    0: ("hopper", "half_cheetah"),
+    1: ("cartpole", "pendulum"),
+    2: ("hopper",),
+}
+CONDITIONS = ("clean", "noisy", "delay")
+
+
+def _default() -> tuple[str, ...]:
+    """Without what takes longest for least news."""
+    return tuple(method for method in LIKELIHOOD if method not in ("edropo", "simopt+floor"))
+
+
+def _chosen(
+    what: str, given: Sequence[str], known: Sequence[str] | Mapping[str, Any], default: Sequence[str]
+) -> tuple[str, ...]:
+    for name in given:
+        if name not in known:
+            raise DREnvError(unknown_name(what, name, list(known)))
+    return tuple(given) or tuple(default)
+
+
+def path_of(folder: Path, cell: Cell) -> Path:
+    """Where a cell's result goes."""
+    return folder / "cells" / f"{cell.name}.json"
+
+
+def write_result(folder: Path, cell: Cell, result: Mapping[str, Any]) -> None:
+    """Writes a cell's result, atomically."""
+    form = {"format": FORMAT, "cell": dataclasses.asdict(cell), **result}
+    write_text(path_of(folder, cell), json.dumps(form, indent=None, allow_nan=False) + "\n")
+
+
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """All results in a folder, in the order of their names. Raises DREnvError naming a file that is none."""
+    found = []
+    for path in sorted((folder / "cells").glob("*.json")):
+        try:
+            form = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise DREnvError(f"{path}: cannot read it as JSON: {error}; delete it to run the cell again") from error
+        if not isinstance(form, dict) or form.get("format") != FORMAT:
+            raise DREnvError(f"{path}: got format {form.get('format') if isinstance(form, dict) else form!r}, "
+                             f"expected {FORMAT}; is this a comparison's folder?")  # fmt: skip
+        found.append(form)
+    return found

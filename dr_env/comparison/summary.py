@@ -1,0 +1,193 @@
+"""What the cells say, as rows of tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dr_env.evaluation import Estimate, estimate
+
+Array = NDArray[np.float64]
+Result = Mapping[str, Any]
+
+_RESAMPLES = 2000
+FEW = 5
+"""Runs below which no interval is shown."""
+_SMALL_GAP = 0.1  # of what the oracle gains, below which a target says little
+
+
+@dataclasses.dataclass(frozen=True)
+class Recovered:
+    """Tier 0: what a method did in one situation, over seeds (and tasks, where they are pooled)."""
+
+    method: str
+    condition: str
+    size: int
+    task: str
+    runs: int
+    error: Estimate
+    inside50: Estimate
+    inside90: Estimate
+    log_density: Estimate
+    sim_steps: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Transferred:
+    """Tiers 1 and 2: the normalised score of a method on a task, over hidden targets and seeds."""
+
+    tier: int
+    task: str
+    method: str
+    runs: int
+    score: Estimate
+    returns: Estimate
+    target_episodes: float
+    policies: float
+    sim_steps: float
+    flagged: bool  # the oracle gains so little that scores mean little
+
+
+def recovered(results: Iterable[Result], pooled: bool = True) -> list[Recovered]:
+    """Rows of tier 0 by condition, size and method; tasks pooled, or each by itself."""
+    groups: dict[tuple[str, str, int, str], list[Result]] = {}
+    for result in results:
+        cell = result["cell"]
+        if cell["tier"] == 0:
+            key = ("all" if pooled else cell["task"], cell["condition"], cell["size"], cell["method"])
+            groups.setdefault(key, []).append(result)
+    rows = []
+    for (task, condition, size, method), group in sorted(groups.items()):
+        inside = {share: [_inside(result, share) for result in group] for share in (50, 90)}
+        rows.append(
+            Recovered(
+                method,
+                condition,
+                size,
+                task,
+                len(group),
+                mean_of([result["error"] for result in group]),
+                mean_of(inside[50]),
+                mean_of(inside[90]),
+                mean_of([result["log_density"] for result in group]),
+                float(np.mean([result["ledger"]["sim_steps"] for result in group])),
+            )
+        )
+    return rows
+
+
+def transferred(results: Iterable[Result]) -> list[Transferred]:
+    """Rows of tiers 1 and 2 by task and method.
+
+    The score of a run is (J - J_none) / (J_oracle - J_none), J the mean return of its fresh target episodes, J_none
+    and J_oracle the means over the seeds of the same target; targets that lack either are left out.
+    """
+    groups: dict[tuple[int, str], list[Result]] = {}
+    for result in results:
+        if result["cell"]["tier"] > 0:
+            groups.setdefault((result["cell"]["tier"], result["cell"]["task"]), []).append(result)
+    rows = []
+    for (tier, task), group in sorted(groups.items()):
+        ends = {}
+        for number in {result["cell"]["target"] for result in group}:
+            none, oracle = (_mean(group, number, method) for method in ("none", "oracle"))
+            if none is not None and oracle is not None:
+                ends[number] = none, oracle
+        gains = [abs(oracle - none) / max(abs(oracle), abs(none), 1e-9) for none, oracle in ends.values()]
+        for method in sorted({result["cell"]["method"] for result in group}):
+            own = [r for r in group if r["cell"]["method"] == method and r["cell"]["target"] in ends]
+            if not own:
+                continue
+            scores: dict[int, list[float]] = {}
+            for result in own:
+                none, oracle = ends[result["cell"]["target"]]
+                gap = oracle - none if oracle != none else np.nan
+                scores.setdefault(result["cell"]["target"], []).append((_return(result) - none) / gap)
+            rows.append(
+                Transferred(
+                    tier,
+                    task,
+                    method,
+                    len(own),
+                    estimate(list(scores.values()), np.random.default_rng(0)),
+                    estimate([[_return(result) for result in own]], np.random.default_rng(0)),
+                    float(np.mean([result["ledger"]["target_episodes"] for result in own])),
+                    float(np.mean([result["ledger"]["policies"] for result in own])),
+                    float(np.mean([result["ledger"]["sim_steps"] for result in own])),
+                    bool(np.median(gains) < _SMALL_GAP),
+                )
+            )
+    return rows
+
+
+def mean_of(values: ArrayLike) -> Estimate:
+    """The mean of runs with its 95 % bootstrap interval."""
+    numbers = np.asarray(values, np.float64)
+    picked = np.random.default_rng(0).integers(0, len(numbers), (_RESAMPLES, len(numbers)))
+    low, high = np.quantile(numbers[picked].mean(axis=1), [0.025, 0.975])
+    return Estimate(float(numbers.mean()), float(low), float(high))
+
+
+def _inside(result: Result, share: int) -> float:
+    """The share of parameters that lie in their interval."""
+    truth = np.array(result["truth"])
+    return float(((np.array(result[f"low{share}"]) <= truth) & (truth <= np.array(result[f"high{share}"]))).mean())
+
+
+def _return(result: Result) -> float:
+    return float(np.mean(result["returns"]))
+
+
+def _mean(group: Iterable[Result], target: int, method: str) -> float | None:
+    found = [_return(r) for r in group if r["cell"]["target"] == target and r["cell"]["method"] == method]
+    return float(np.mean(found)) if found else None
+
+
+def markdown(results: Iterable[Result]) -> str:
+    """The tables in Markdown."""
+    results = list(results)
+    parts = []
+    pooled, single = recovered(results), recovered(results, pooled=False)
+    if pooled:
+        parts += ["### Tier 0: parameters recovered, tasks pooled\n", *_recovery_table(pooled)]
+        for task in sorted({row.task for row in single}):
+            parts += [f"\n### Tier 0: {task}\n", *_recovery_table([row for row in single if row.task == task])]
+    scored = transferred(results)
+    for tier, task in sorted({(row.tier, row.task) for row in scored}):
+        rows = sorted((r for r in scored if (r.tier, r.task) == (tier, task)), key=lambda r: -r.score.value)
+        flag = "; the oracle gains little, so scores mean little" if rows[0].flagged else ""
+        parts += [
+            f"\n### Tier {tier}: {task}{flag}\n",
+            "| method | normalised score | return | runs | target episodes | policies | simulated steps |",
+            "|---|---|---|---|---|---|---|",
+            *(
+                f"| {r.method} | {shown(r.score, 2, r.runs)} | {shown(r.returns, 0, r.runs)} | {r.runs} "
+                f"| {r.target_episodes:.0f} | {r.policies:.0f} | {r.sim_steps:,.0f} |"
+                for r in rows
+            ),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _recovery_table(rows: list[Recovered]) -> list[str]:
+    return [
+        "| recordings | transitions | method | error, % of range | in 50 % | in 90 % | log density | simulated steps "
+        "| runs |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {r.condition} | {r.size} | {r.method} | {shown(r.error, 2, r.runs, 100)} "
+            f"| {shown(r.inside50, 0, r.runs, 100)} | {shown(r.inside90, 0, r.runs, 100)} "
+            f"| {shown(r.log_density, 2, r.runs)} | {r.sim_steps:,.0f} | {r.runs} |"
+            for r in rows
+        ),
+    ]
+
+
+def shown(found: Estimate, digits: int, runs: int, times: float = 1.0) -> str:
+    """A number with its interval; without, where runs are too few for a bootstrap to mean anything."""
+    value, low, high = (f"{times * x:.{digits}f}" for x in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]" if runs >= FEW else value

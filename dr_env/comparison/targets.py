@@ -1,0 +1,165 @@
+"""Hidden targets and what is recorded of them."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.binding import build_model, compile_model
+from dr_env.distributions import Constant
+from dr_env.envs import Task, make_task
+from dr_env.rng import generator
+from dr_env.spec import Spec
+from dr_env.tuning import Log
+
+Array = NDArray[np.float64]
+
+_EPISODE = 50  # control steps after which a recording begins anew
+_SMOOTH = 0.8  # how much of the last action the next keeps
+_SWING = 0.45  # of the range, the standard deviation of what is added to it
+_PLACE_NOISE = 0.002  # m, rad
+_SPEED_NOISE = 0.05  # m/s, rad/s
+_DELAYS = {"hopper": 0.01, "half_cheetah": 0.01, "cartpole": 0.02, "pendulum": 0.02}  # s
+
+_LEGGED = """
+format: dr_env/1
+entries:
+  torso_mass:
+    select: {body: torso}
+    field: mass
+    operation: scale
+    distribution: {type: uniform, low: 0.5, high: 1.5}
+  thigh_mass:
+    select: {body: %(thigh)s}
+    field: mass
+    operation: scale
+    distribution: {type: uniform, low: 0.5, high: 1.5}
+  leg_mass:
+    select: {body: %(leg)s}
+    field: mass
+    operation: scale
+    distribution: {type: uniform, low: 0.5, high: 1.5}
+  foot_mass:
+    select: {body: %(foot)s}
+    field: mass
+    operation: scale
+    distribution: {type: uniform, low: 0.5, high: 1.5}
+  joint_damping:
+    select: {joint: %(joints)s}
+    field: damping
+    operation: scale
+    distribution: {type: uniform, low: 0.4, high: 2.5}
+  friction:
+    select: {geom: "*"}
+    field: friction[0]
+    operation: scale
+    distribution: {type: uniform, low: 0.5, high: 1.5}
+  motor_strength:
+    select: {actuator: "*"}
+    field: gain
+    operation: scale
+    distribution: {type: uniform, low: 0.7, high: 1.3}
+"""
+_NAMES = {
+    "hopper": {"thigh": "thigh", "leg": "leg", "foot": "foot", "joints": '["*_joint"]'},
+    "half_cheetah": {
+        "thigh": "bthigh",
+        "leg": "fthigh",
+        "foot": "ffoot",
+        "joints": "[bthigh, bshin, bfoot, fthigh, fshin, ffoot]",
+    },
+}
+
+
+def prior_of(task: str, tier: int) -> Spec:
+    """What is believed beforehand: seven ranges of a legged robot, or the numbers of the task's own Spec."""
+    if tier == 0:
+        return Spec.from_yaml(_LEGGED % _NAMES[task], f"prior of {task}")
+    own = Spec.load(make_task(task).file("randomization.yaml"))
+    return Spec(entries={name: entry for name, entry in own.entries.items() if entry.field_name not in _SENSED})
+
+
+_SENSED = ("noise", "delay")  # what recordings do not tell, and what the target has that the prior lacks
+
+
+def hidden(task: str, prior: Spec, number: int, delay: bool) -> Spec:
+    """A target: each value drawn from the middle 80 % of its range, and a delay if told so.
+
+    Depends on task, number and names alone.
+    """
+    entries = {}
+    for name, entry in prior.entries.items():
+        uniform = generator("comparison", task, number, name).random(64)[:1] * 0.8 + 0.1
+        value = float(entry.distribution.quantile(uniform)[0])
+        entries[name] = entry.model_copy(update={"distribution": Constant(value), "per": "shared", "bounds": None})
+    target = Spec(entries=entries).to_dict()
+    if delay:
+        late = {"type": "constant", "value": _DELAYS[task]}
+        target["entries"]["hidden_delay"] = {
+            "select": {"actuator": "*"}, "field": "delay", "operation": "set", "distribution": late,
+        }  # fmt: skip
+    return Spec.from_dict(target, f"target {number} of {task}")
+
+
+def truth_of(target: Spec, names: tuple[str, ...]) -> Array:
+    """The target's values, (d,)."""
+    return np.array([target.entries[name].distribution.mean() for name in names])
+
+
+def record(task_name: str, target: Spec, transitions: int, seed: int, noisy: bool) -> tuple[Log, ...]:
+    """Recordings of a target under smooth random actions, in episodes of at most 50 control steps.
+
+    Args:
+        task_name: the environment.
+        target: its Spec, of constants.
+        transitions: control steps in all.
+        seed: of actions, initial states and noise.
+        noisy: whether measurements have noise of 2 mm or mrad, and 50 mm/s or mrad/s.
+    """
+    task = make_task(task_name)
+    names = task.observation_names(compile_model(task.mjspec(), Spec()))
+    build = build_model(task.mjspec(), target, names)
+    model, plan = build.model, target.bind(build.model, names, build)
+    plan.apply(model, plan.sample(np.random.default_rng(0)))
+    data = mujoco.MjData(model)
+    logs: list[Log] = []
+    done = 0
+    while done < transitions:
+        rng = generator("recording", seed, task_name, len(logs))
+        length = min(_EPISODE, transitions - done)
+        logs.append(_episode(task, model, data, length, rng, noisy, f"{task_name} {len(logs)}"))
+        done += length
+    return tuple(logs)
+
+
+def _episode(
+    task: Task,
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    length: int,
+    rng: np.random.Generator,
+    noisy: bool,
+    name: str,
+) -> Log:
+    mujoco.mj_resetData(model, data)
+    state = task.initial_state(model, rng.random((1, task.reset_width(model))))
+    data.qpos[:], data.qvel[:] = state["qpos"][0], state["qvel"][0]
+    mujoco.mj_forward(model, data)
+    low, high = model.actuator_ctrlrange.T
+    qpos, qvel, ctrl = [data.qpos.copy()], [data.qvel.copy()], []
+    action = np.zeros(model.nu)
+    for _ in range(length):
+        action = _SMOOTH * action + _SWING * rng.standard_normal(model.nu)
+        data.ctrl[:] = 0.5 * (low + high) + 0.5 * (high - low) * np.clip(action, -1.0, 1.0)
+        ctrl.append(data.ctrl.copy())
+        mujoco.mj_step(model, data, task.frame_skip)
+        qpos.append(data.qpos.copy())
+        qvel.append(data.qvel.copy())
+    ctrl.append(ctrl[-1])
+    places, speeds = np.array(qpos, np.float64), np.array(qvel, np.float64)
+    if noisy:
+        places += _PLACE_NOISE * rng.standard_normal(places.shape)
+        speeds += _SPEED_NOISE * rng.standard_normal(speeds.shape)
+    time = np.asarray(task.dt * np.arange(length + 1), np.float64)
+    return Log(name, time, places, speeds, np.array(ctrl))

@@ -1,0 +1,83 @@
+"""Tiers 1 and 2: how well policies do on a hidden target that were trained under what a method found."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.comparison.cells import Cell
+from dr_env.comparison.recovery import replay
+from dr_env.comparison.targets import hidden, prior_of, record
+from dr_env.envs import make_task
+from dr_env.envs.objective import Objective
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+from dr_env.tuning import Ledger, TargetReturns, TargetTransitions, Tuner, make_tuner, tuner_class
+
+Array = NDArray[np.float64]
+
+JUDGED = 64  # fresh target episodes that no tuner saw
+_FRESH = 1_000_000  # number of the trial whose episodes judge; no search has as many
+
+
+def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
+    """Runs a cell of tier 1 or 2.
+
+    A method that needs returns trains a policy under what it asks for and spends one target episode on each, as
+    many as the cell's size; one that needs recordings is given as many recordings, of at most 50 steps each. The
+    policy that is judged is trained under the method's result, from scratch, with the cell's seed; it is that of the
+    last checkpoint, whatever its learning curve.
+
+    Returns:
+        Returns of fresh target episodes (one that diverged counts as the worst of the others), the result as YAML, the
+        ledger.
+    """
+    prior = prior_of(cell.task, cell.tier)
+    target = hidden(cell.task, prior, cell.target, cell.condition == "delay")
+    objective, runs = Objective(cell.task, algorithm, cell.steps, seed=cell.seed), out / "runs" / cell.name
+    options: Mapping[str, Any] = {"target": target.to_dict()} if cell.tuner == "oracle" else cell.options
+    begin = time.perf_counter()
+    needs = tuner_class(cell.tuner).needs
+    simulate = (lambda told: replay(cell.task, prior, told)) if "transitions" in needs else None
+    tuner = make_tuner(cell.tuner, prior, cell.seed, options, simulate)
+    if "transitions" in needs:
+        logs = tuple(
+            log for episode in range(cell.size)
+            for log in record(cell.task, target, 50, 1000 * cell.target + episode, noisy=True)
+        )  # fmt: skip
+        steps = sum(len(log.time) - 1 for log in logs)
+        tuner.tell(
+            TargetTransitions(logs, make_task(cell.task).dt), Ledger(target_steps=steps, target_episodes=len(logs))
+        )
+    elif not tuner.done:
+        _search(tuner, cell, target, objective, runs)
+    result = tuner.result()
+    objective.train(result, runs / "final")
+    returns, _ = objective.evaluate(runs / "final", target, JUDGED, _FRESH + cell.target)
+    worst = np.nanmin(returns) if np.isfinite(returns).any() else 0.0
+    shutil.rmtree(runs, ignore_errors=True)
+    spent = tuner.ledger + Ledger(sim_steps=cell.steps, policies=1, seconds=round(time.perf_counter() - begin, 1))
+    return {
+        "returns": np.where(np.isnan(returns), worst, returns).round(4).tolist(),
+        "result": result.to_yaml(),
+        "ledger": spent.to_dict(),
+    }
+
+
+def _search(tuner: Tuner[Any], cell: Cell, target: Spec, objective: Objective, runs: Path) -> None:
+    """Spends the cell's target episodes, one on each candidate; a policy that cannot be trained counts as failed."""
+    for trial in range(cell.size):
+        spec, run = tuner.ask(), runs / f"trial{trial}"
+        try:
+            objective.train(spec, run)
+            returns, steps = objective.evaluate(run, target, 1, 1000 * cell.target + trial)
+        except DREnvError:
+            returns, steps = np.full(1, np.nan), 0
+        cost = Ledger(target_steps=steps, target_episodes=1, sim_steps=cell.steps, policies=1)
+        tuner.tell(TargetReturns(trial, returns, spec), cost)

@@ -1,0 +1,338 @@
+"""Recordings read by a column map: files in, `Log`s out."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.errors import DREnvError, unknown_name
+from dr_env.logs.mapping import UNITS, Column, LogMap, parse_key, parse_source
+from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values
+from dr_env.logs.sources import open_source
+from dr_env.logs.velocity import angular_velocity, derivative, hold, interpolate, upright
+from dr_env.tuning.evidence import Log
+
+Array = NDArray[np.float64]
+Table = Mapping[str, Any]
+
+_LEAST = 4  # samples
+_BEFORE = 1.0  # s, how long before a recording nothing was commanded, where that is known
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where a model keeps the numbers of its joints and actuators.
+
+    Args:
+        qpos: (first, count) by joint.
+        qvel: likewise.
+        ctrl: likewise by actuator, one number each.
+    """
+
+    qpos: Mapping[str, tuple[int, int]]
+    qvel: Mapping[str, tuple[int, int]]
+    ctrl: Mapping[str, tuple[int, int]]
+
+    def size(self, kind: str) -> int:
+        """How many numbers qpos, qvel or ctrl has."""
+        return sum(count for _, count in getattr(self, kind).values())
+
+
+def read_logs(path: str | Path, layout: Layout, data: str | Path | None = None) -> tuple[list[Log], list[Finding]]:
+    """Reads the recordings that a column map describes.
+
+    Args:
+        path: the column map, in YAML (`LogMap`).
+        layout: the model's.
+        data: the folder of the files; by default the map's own.
+
+    Returns:
+        The recordings, cut where they have gaps, and what seems wrong with them.
+
+    Raises:
+        DREnvError: naming file and column of what is missing, impossible or of no use.
+    """
+    mapping = LogMap.load(path)
+    for key in mapping.columns:
+        kind, name = parse_key(key)
+        known: Mapping[str, tuple[int, int]] = getattr(layout, kind)
+        if name not in known:
+            what = "actuator" if kind == "ctrl" else "joint"
+            raise DREnvError(f"{path} columns.{key}: {unknown_name(what, name, known)}")
+    _check_complete(str(path), mapping, layout)
+    logs: list[Log] = []
+    findings: list[Finding] = []
+    for file in _files(mapping, Path(path), data):
+        before = len(logs)
+        for suffix, table in open_source(file):
+            for name, part in _recordings(f"{Path(file).name}{suffix}", table, mapping):
+                found, wrong = _Recording(name, part, mapping, layout).logs()
+                logs += found
+                findings += [finding for finding in wrong if finding.check not in mapping.accept]
+        if len(logs) == before:
+            raise DREnvError(f"{file}: no recording in it")
+    fatal = [finding for finding in findings if finding.fatal]
+    if fatal:
+        more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
+        raise DREnvError(f"{fatal[0]}{more}; to use it all the same: accept: [{fatal[0].check}]")
+    return logs, findings
+
+
+def _check_complete(path: str, mapping: LogMap, layout: Layout) -> None:
+    for kind in ("qpos", "ctrl"):
+        missing = [f"{kind}[{name}]" for name in getattr(layout, kind) if f"{kind}[{name}]" not in mapping.columns]
+        if missing:
+            raise DREnvError(f"{path} columns: no {', '.join(missing)}; the model cannot be replayed without")
+
+
+def _files(mapping: LogMap, path: Path, data: str | Path | None) -> list[str]:
+    folder = Path(data) if data is not None else path.parent
+    found: list[str] = []
+    for pattern in mapping.files:
+        if pattern.startswith("minari:"):
+            found.append(pattern)
+            continue
+        whole = folder / pattern
+        hits = sorted(str(p) for p in Path(whole.anchor).glob(str(whole.relative_to(whole.anchor)))) if (
+            whole.is_absolute() and re.search(r"[*?\[]", pattern)
+        ) else sorted(map(str, folder.glob(pattern))) if re.search(r"[*?\[]", pattern) else [str(whole)]  # fmt: skip
+        if not hits:
+            raise DREnvError(f"{path} files: nothing matches '{pattern}' in {folder}")
+        found += hits
+    return found
+
+
+def _recordings(name: str, table: Table, mapping: LogMap) -> Iterator[tuple[str, Table]]:
+    """The recordings of one table: by an index in the names of arrays, by lengths, by a column, or one."""
+    sources = [s for column in mapping.columns.values() for s in column.source]
+    if any("{i}" in s for s in sources) or "{i}" in (mapping.time or ""):
+        indices = _indices(name, table, mapping)
+        for i in indices:
+            yield f"{name}[{i}]", _Renamed(table, str(i))
+        return
+    if mapping.episodes is None:
+        yield name, table
+        return
+    total = len(_array(name, table, parse_source(sources[0])[0]))
+    if mapping.episodes.length is not None:
+        lengths = _array(name, table, mapping.episodes.length).astype(int)
+        ends = np.cumsum(lengths)
+        if not len(ends) or ends[-1] != total or (lengths < 1).any():
+            raise DREnvError(
+                f"{name} {mapping.episodes.length}: lengths sum to {int(lengths.sum())}, expected {total} samples"
+            )
+    else:
+        key = str(mapping.episodes.id)
+        changes = np.flatnonzero(np.diff(_array(name, table, key)) != 0) + 1
+        ends = np.append(changes, total)
+    for i, (begin, end) in enumerate(zip(np.concatenate(([0], ends[:-1])), ends, strict=True)):
+        rows = slice(int(begin), int(end))
+        yield f"{name}[{i}]", {k: v[rows] for k, v in table.items() if np.ndim(v) and len(v) == total}
+
+
+class _Renamed(dict[str, Any]):
+    """A table in which `{i}` of a name stands for an index."""
+
+    def __init__(self, table: Table, index: str) -> None:
+        super().__init__(table)
+        self._index = index
+
+    def __missing__(self, key: str) -> Any:
+        return super().__getitem__(key.replace("{i}", self._index)) if "{i}" in key else self._fail(key)
+
+    def _fail(self, key: str) -> Any:
+        raise KeyError(key)
+
+
+def _indices(name: str, table: Table, mapping: LogMap) -> list[int]:
+    stem = next(s for s in (*(s for c in mapping.columns.values() for s in c.source), mapping.time or "") if "{i}" in s)
+    pattern = re.compile(re.escape(parse_source(stem)[0]).replace(r"\{i\}", r"(\d+)") + "$")
+    found = sorted(int(match[1]) for key in table if (match := pattern.match(key)))
+    if not found:
+        raise DREnvError(f"{name}: {unknown_name('array', parse_source(stem)[0], table)}")
+    return found
+
+
+def _array(name: str, table: Table, key: str) -> Array:
+    try:
+        value = np.asarray(table[key])
+    except KeyError:
+        raise DREnvError(f"{name}: {unknown_name('column', key, table)}") from None
+    if value.dtype == object or not (np.issubdtype(value.dtype, np.number) or value.dtype == np.bool_):
+        raise DREnvError(f"{name} {key}: got {value.dtype}, expected numbers")
+    return value.astype(np.float64)
+
+
+class _Recording:
+    """One recording on its way to being a Log."""
+
+    def __init__(self, name: str, table: Table, mapping: LogMap, layout: Layout) -> None:
+        self._name, self._table, self._mapping, self._layout = name, table, mapping, layout
+        self._findings: list[Finding] = []
+
+    def logs(self) -> tuple[list[Log], list[Finding]]:
+        time = self._time()
+        self._findings += check_clock(f"{self._name} {self._mapping.time or 'rate'}", time)
+        raw = {key: self._numbers(key, column, time) for key, column in self._mapping.columns.items()}
+        if self._mapping.resample is not None:
+            time, raw = self._resampled(time, raw)
+        state = {kind: np.full((len(time), self._layout.size(kind)), np.nan) for kind in ("qpos", "qvel", "ctrl")}
+        for key, values in raw.items():
+            kind, joint = parse_key(key)
+            first, count = getattr(self._layout, kind)[joint]
+            state[kind][:, first : first + count] = values
+        self._pairs(time, raw)
+        cuts = np.flatnonzero(np.diff(time) > 4 * np.median(np.diff(time))) + 1
+        parts = [part for part in np.split(np.arange(len(time)), cuts) if len(part) >= _LEAST]
+        logs = []
+        for i, part in enumerate(parts):
+            piece = {kind: values[part] for kind, values in state.items()}
+            self._estimate(time[part], piece, raw)
+            name = self._name if len(parts) == 1 else f"{self._name} part {i + 1}"
+            begin = time[part]
+            if i == 0 and self._mapping.before == "zero":
+                begin = np.concatenate(([begin[0] - _BEFORE], begin))
+                for kind, values in piece.items():
+                    nothing = np.full((1, values.shape[1]), 0.0 if kind == "ctrl" else np.nan)
+                    piece[kind] = np.concatenate((nothing, values))
+            logs.append(Log(name, begin, **piece))
+        return logs, self._findings
+
+    def _time(self) -> Array:
+        mapping = self._mapping
+        if mapping.time is None:
+            assert mapping.rate is not None
+            first = next(iter(mapping.columns.values())).source[0]
+            time = np.arange(len(self._source(first))) / mapping.rate
+        else:
+            time = self._source(mapping.time) * UNITS[mapping.time_unit]
+        label = f"{self._name} {mapping.time or ''}".strip()
+        if len(time) < _LEAST:
+            raise DREnvError(f"{label}: {len(time)} samples, expected at least {_LEAST}")
+        if not np.isfinite(time).all():
+            at = int(np.flatnonzero(~np.isfinite(time))[0])
+            raise DREnvError(f"{label}: sample {at} is {time[at]}, expected seconds")
+        late = np.flatnonzero(np.diff(time) <= 0)
+        if len(late):
+            i = int(late[0])
+            raise DREnvError(
+                f"{label}: out of order, sample {i + 1} is at {time[i + 1]:g} s and the one before at {time[i]:g} s"
+            )
+        rate = 1 / float(np.median(np.diff(time)))
+        if not 0.1 <= rate <= 1e5:
+            raise DREnvError(
+                f"{label}: {rate:.3g} samples a second, expected 0.1 to 100,000; is time_unit right "
+                f"({mapping.time_unit})?"
+            )
+        return np.asarray(time)
+
+    def _source(self, source: str) -> Array:
+        key, column = parse_source(source)
+        if source in self._table:
+            key, column = source, None
+        values = _array(self._name, self._table, key)
+        if values.ndim > 1 and column is not None:
+            if column >= values.shape[1]:
+                raise DREnvError(f"{self._name} {source}: the array has {values.shape[1]} columns")
+            values = values[:, column]
+        elif column is not None:
+            raise DREnvError(f"{self._name} {source}: '{key}' is one column, write it without [{column}]")
+        return values
+
+    def _numbers(self, key: str, column: Column, time: Array) -> Array:
+        """The numbers of one key in SI on the recording's clock, (T, count)."""
+        kind, joint = parse_key(key)
+        _, count = getattr(self._layout, kind)[joint]
+        parts = []
+        for source in column.source:
+            values = self._source(source)
+            values = values.reshape(len(values), -1)
+            if kind == "ctrl" and len(values) == len(time) - 1:
+                values = np.concatenate((values, values[-1:]))  # nothing is done at the last state
+            if column.time is None and len(values) != len(time):
+                raise DREnvError(f"{self._name} {source}: {len(values)} samples, expected {len(time)} as in time")
+            parts.append(values)
+        values = np.concatenate(parts, axis=1)
+        where = f"{self._name} {', '.join(column.source)}"
+        if values.shape[1] != count:
+            raise DREnvError(f"{where}: {values.shape[1]} numbers, expected {count} for {key}")
+        turned = kind == "qpos" and count in (4, 7)
+        if turned and column.quaternion == "xyzw":
+            values = np.concatenate((values[:, :-4], values[:, -1:], values[:, -4:-1]), axis=1)
+        linear = count - 4 if turned else count
+        values[:, :linear] = values[:, :linear] * (column.scale * UNITS[column.unit]) + column.offset
+        for i in range(count):
+            self._findings += check_values(where, time, values[:, i], kind == "ctrl") if column.time is None else ()
+            if kind == "qpos" and i < linear and column.time is None:
+                self._findings += check_jump(where, time, values[:, i])
+        if turned:
+            self._check_quaternion(where, values[:, -4:])
+            values[:, -4:] = upright(values[:, -4:])
+        if np.isnan(values).any() and kind == "ctrl":
+            bad = int(np.argwhere(np.isnan(values))[0][0])
+            raise DREnvError(f"{where}: sample {bad} is no number, and nobody knows what was commanded then")
+        clock = time if column.time is None else self._source(column.time) * UNITS[self._mapping.time_unit]
+        if column.time is not None and (len(clock) != len(values) or (np.diff(clock) <= 0).any()):
+            raise DREnvError(f"{where}: its clock {column.time} has {len(clock)} samples or goes back")
+        if kind == "ctrl":
+            values[clock - clock[0] < column.dead - 1e-9] = 0.0
+        if column.time is None and column.delay == 0:
+            return values
+        moved = clock - column.delay
+        resampled = hold(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
+        if turned:
+            resampled[:, -4:] = upright(resampled[:, -4:])
+        return resampled
+
+    def _check_quaternion(self, where: str, quaternions: Array) -> None:
+        length = np.linalg.norm(quaternions, axis=1)
+        wrong = np.flatnonzero(np.abs(length - 1) > 0.05)
+        if len(wrong):
+            raise DREnvError(
+                f"{where}: sample {wrong[0]} holds a quaternion of length {length[wrong[0]]:.3g}, expected 1"
+            )
+
+    def _resampled(self, time: Array, raw: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """All numbers on a uniform clock: states linearly, controls held."""
+        at = np.arange(time[0], time[-1] + 1e-9, 1 / float(self._mapping.resample or 1))
+        out = {}
+        for key, values in raw.items():
+            kind = parse_key(key)[0]
+            out[key] = hold(values, time, at) if kind == "ctrl" else interpolate(values, time, at)
+            if kind == "qpos" and values.shape[1] in (4, 7):
+                out[key][:, -4:] = upright(out[key][:, -4:])
+        return at, out
+
+    def _pairs(self, time: Array, raw: dict[str, Array]) -> None:
+        for key, velocity in raw.items():
+            kind, joint = parse_key(key)
+            position = raw.get(f"qpos[{joint}]")
+            if kind == "qvel" and position is not None and velocity.shape[1] == 1:
+                where = f"{self._name} {', '.join(self._mapping.columns[key].source)}"
+                both = ~np.isnan(position[:, 0] + velocity[:, 0])
+                if both.all():
+                    self._findings += check_pair(where, time, position[:, 0], velocity[:, 0])
+
+    def _estimate(self, time: Array, piece: dict[str, Array], raw: dict[str, Array]) -> None:
+        """Velocities of joints that no column gives them for."""
+        how = self._mapping.velocity
+        for joint, (first, count) in self._layout.qvel.items():
+            if f"qvel[{joint}]" in raw:
+                continue
+            start, width = self._layout.qpos[joint]
+            position = piece["qpos"][:, start : start + width]
+            good = ~np.isnan(position).any(axis=1)
+            if good.sum() < _LEAST:
+                continue
+            linear = width - 4 if count in (3, 6) and width in (4, 7) else width
+            out = piece["qvel"][:, first : first + count]
+            if linear:
+                out[good, :linear] = derivative(position[good, :linear], time[good], how, f"{self._name} qpos[{joint}]")
+            if linear < width:
+                out[good, linear:] = angular_velocity(position[good, linear:], time[good], how, self._name)

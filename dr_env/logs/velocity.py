@@ -1,0 +1,67 @@
+"""Velocities from positions, resampling and shifts in time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from dr_env.errors import DREnvError
+from dr_env.logs.mapping import Velocity
+from dr_env.tuning.rotation import rotation_between
+
+Array = NDArray[np.float64]
+
+
+def derivative(values: Array, time: Array, how: Velocity, name: str) -> Array:
+    """d/dt of columns (T, n).
+
+    `central` is the second-order difference over neighbours at any spacing; `savitzky_golay` fits a
+    polynomial to a window around each sample (A. Savitzky and M. Golay, 1964) on a uniform clock, and
+    averages less of the motion away than a low-pass filter of the same noise does.
+    """
+    if how.method == "central" or len(time) < 5:
+        return np.asarray(np.gradient(values, time, axis=0, edge_order=2 if len(time) > 2 else 1))
+    period = float(np.median(np.diff(time)))
+    length = min(2 * round(how.window / period / 2) + 1, len(time) - 1 + len(time) % 2)
+    if length <= how.order:
+        raise DREnvError(
+            f"{name}: velocity.window {how.window:g} s holds {length} samples, expected more than order {how.order}; "
+            "give a longer window, or method: central"
+        )
+    uniform = np.arange(time[0], time[-1] + 0.5 * period, period)
+    even = interpolate(values, time, uniform)
+    slope = signal.savgol_filter(even, length, how.order, deriv=1, delta=period, axis=0)
+    return interpolate(slope, uniform, time)
+
+
+def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) -> Array:
+    """Body-frame rates (T, 3) of unit quaternions (T, 4), w first, as a free joint's qvel[3:6]."""
+    steps = rotation_between(quaternions[1:], quaternions[:-1]) / np.diff(time)[:, None]
+    middles = 0.5 * (time[1:] + time[:-1])
+    rates = interpolate(steps, middles, time)
+    if how.method == "central":
+        return rates
+    period = float(np.median(np.diff(time)))
+    length = min(2 * round(how.window / period / 2) + 1, len(time) - 1 + len(time) % 2)
+    if length <= how.order:
+        raise DREnvError(f"{name}: velocity.window {how.window:g} s holds {length} samples, expected more")
+    return np.asarray(signal.savgol_filter(rates, length, how.order, axis=0))
+
+
+def interpolate(values: Array, time: Array, at: Array) -> Array:
+    """Columns (T, n) at other times, linearly; held beyond the ends. NaN stays where a neighbour is NaN."""
+    return np.stack([np.interp(at, time, column) for column in values.T], axis=1) if values.shape[1] else values[:0]
+
+
+def hold(values: Array, time: Array, at: Array) -> Array:
+    """Columns (T, n) at other times, each value in force until the next."""
+    place = np.searchsorted(time, at + 1e-9, side="right") - 1
+    return np.asarray(values[np.clip(place, 0, len(time) - 1)])
+
+
+def upright(quaternions: Array) -> Array:
+    """Quaternions (T, 4) of unit length, each on the side of the one before."""
+    unit = quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)
+    flips = np.where((unit[1:] * unit[:-1]).sum(axis=1) < 0, -1.0, 1.0)
+    return np.asarray(unit * np.concatenate(([1.0], np.cumprod(flips)))[:, None])

@@ -1,0 +1,5 @@
+"""Conformance suites: inherit one in your own tests, and your class is held to what ours are."""
+
+from dr_env.testing.tuners import TunerConformance
+
+__all__ = ["TunerConformance"]

@@ -1,0 +1,24 @@
+"""Tuning: from evidence of a target to the ranges of a Spec."""
+
+from dr_env.tuning.evidence import Evidence, Log, SimEpisodes, TargetReturns, TargetTransitions
+from dr_env.tuning.ledger import Ledger
+from dr_env.tuning.ranges import spread_of
+from dr_env.tuning.registry import make_tuner, tuner_class, tuner_names
+from dr_env.tuning.tuner import NoOptions, Simulate, Simulator, Tuner
+
+__all__ = [
+    "Evidence",
+    "Ledger",
+    "Log",
+    "NoOptions",
+    "SimEpisodes",
+    "Simulate",
+    "Simulator",
+    "TargetReturns",
+    "TargetTransitions",
+    "Tuner",
+    "make_tuner",
+    "spread_of",
+    "tuner_class",
+    "tuner_names",
+]

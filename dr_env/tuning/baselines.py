@@ -1,0 +1,119 @@
+"""What every method is compared with: ranges that take no search."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from dr_env.distributions import Distribution, LogUniform, Uniform
+from dr_env.errors import DREnvError
+from dr_env.spec import Entry, Spec
+from dr_env.tuning.evidence import Kind
+from dr_env.tuning.tuner import NoOptions, OptionsT, Tuner
+
+
+class Baseline(Tuner[OptionsT]):
+    """A Spec that is known beforehand; it is told returns only so that it can stand in the same table."""
+
+    needs: ClassVar[frozenset[Kind]] = frozenset({"returns"})
+
+    @property
+    def done(self) -> bool:
+        return True
+
+    def _ask(self, pending: tuple[Spec, ...]) -> Spec:
+        return self._result()
+
+    def _tell(self, evidence: Any) -> None:
+        pass
+
+    def _state(self) -> None:
+        return None
+
+    def _load(self, state: Any) -> None:
+        pass
+
+
+class NoRandomization(Baseline[NoOptions]):
+    """The nominal model: nothing varies."""
+
+    name: ClassVar[str] = "none"
+
+    def _result(self) -> Spec:
+        return Spec()
+
+
+class Uniform20(Baseline[NoOptions]):
+    """Plus and minus 20 % about each nominal value, the habit of many papers.
+
+    What is scaled varies by 0.8 .. 1.2; what is added or set, by a fifth of the prior's half range about the
+    value that changes nothing, since 20 % of a nominal 0 would be nothing.
+    """
+
+    name: ClassVar[str] = "uniform20"
+
+    def _result(self) -> Spec:
+        changed: dict[str, Distribution] = {}
+        for name, drawn in self.prior.drawn.items():
+            low, high = _range(drawn.distribution)
+            if not drawn.tunable or drawn.distribution.size > 1 or drawn.distribution.parents:
+                continue
+            if isinstance(drawn, Entry) and drawn.operation == "scale":
+                changed[name] = Uniform(0.8, 1.2)
+            else:
+                middle = drawn.neutral if isinstance(drawn, Entry) else drawn.middle
+                half = 0.2 * 0.5 * (high - low)
+                changed[name] = Uniform(max(low, middle - half), min(high, middle + half))
+        return self.prior.with_distributions(changed)
+
+
+class Wide(Baseline[NoOptions]):
+    """Everything that the bounds allow, uniform; uniform in the logarithm where the prior is."""
+
+    name: ClassVar[str] = "wide"
+
+    def _result(self) -> Spec:
+        vector = self.prior.parameters()
+        numbers = dict(zip(vector.names, vector.tunables, strict=True))
+        changed: dict[str, Distribution] = {}
+        for name, drawn in self.prior.drawn.items():
+            low, high = numbers.get(f"{name}.low"), numbers.get(f"{name}.high")
+            if low is not None and high is not None:
+                kind = LogUniform if isinstance(drawn.distribution, LogUniform) else Uniform
+                changed[name] = kind(low.low, high.high)
+            elif drawn.tunable and f"{name}.mean" in numbers:
+                mean = numbers[f"{name}.mean"]
+                changed[name] = Uniform(mean.low, mean.high)
+        return self.prior.with_distributions(changed)
+
+
+@dataclasses.dataclass(frozen=True)
+class OracleOptions:
+    """What the oracle is shown, and no other method."""
+
+    target: dict[str, Any] | None = None  # the target's Spec as plain data
+
+
+class Oracle(Baseline[OracleOptions]):
+    """The target itself: what could be had if it were known, structure that the prior does not model included."""
+
+    name: ClassVar[str] = "oracle"
+    Options: ClassVar[type[Any]] = OracleOptions
+
+    def __init__(self, prior: Spec, seed: int, options: Any = None, simulate: Any = None) -> None:
+        super().__init__(prior, seed, options, simulate)
+        if not isinstance(self.options.target, Mapping):
+            raise DREnvError("oracle.target: missing, expected the target's Spec as plain data")
+        self._target = Spec.from_dict(self.options.target, "oracle.target")
+
+    def _result(self) -> Spec:
+        return self._target
+
+
+def _range(distribution: Distribution) -> tuple[float, float]:
+    """The support, or the middle 99 % where it is unbounded."""
+    low, high = distribution.support()
+    if low == -float("inf") or high == float("inf"):
+        low, high = distribution.quantile([0.005, 0.995]).tolist()
+    return low, high

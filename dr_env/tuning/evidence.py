@@ -1,0 +1,208 @@
+"""What a tuner is told: arrays alone, checked when made, with a digest each."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dr_env.errors import DREnvError
+from dr_env.records import Columns
+from dr_env.spec import Spec
+
+Array = NDArray[np.float64]
+Kind = Literal["returns", "transitions", "episodes"]
+
+
+def _array(name: str, value: ArrayLike, ndim: int) -> Array:
+    """A read-only copy. Raises DREnvError where it is not numbers of `ndim` axes."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        raise DREnvError(f"{name}: got {type(value).__name__}, expected numbers") from None
+    if array.ndim != ndim:
+        raise DREnvError(f"{name}: got shape {array.shape}, expected {ndim} {'axis' if ndim == 1 else 'axes'}")
+    array.flags.writeable = False
+    return array
+
+
+def _digest(*parts: Any) -> str:
+    mixed = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        array = np.ascontiguousarray(part) if isinstance(part, np.ndarray) else None
+        head = repr(part) if array is None else f"{array.dtype.str}{array.shape}"
+        mixed.update(head.encode() + b"\x1f" + (b"" if array is None else array.tobytes()))
+    return mixed.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Log:
+    """One recording of a mechanism: T samples of what was measured and commanded.
+
+    Args:
+        name: what to call it in messages.
+        time: (T,) seconds, ascending.
+        qpos: (T, nq) positions in the model's order, radians and metres; NaN where nothing was measured.
+        qvel: (T, nv) velocities, likewise.
+        ctrl: (T, nu) controls, each in force from its sample to the next.
+
+    Raises:
+        DREnvError: shapes that do not agree, time out of order, infinities, a control that is not known,
+            or nothing measured; the message begins with the log's name.
+    """
+
+    name: str
+    time: Array
+    qpos: Array
+    qvel: Array
+    ctrl: Array
+
+    def __post_init__(self) -> None:
+        for key in ("time", "qpos", "qvel", "ctrl"):
+            array = _array(f"{self.name} {key}", getattr(self, key), 1 if key == "time" else 2)
+            object.__setattr__(self, key, array)
+            if len(array) != len(self.time):
+                raise DREnvError(f"{self.name} {key}: got {len(array)} samples, expected {len(self.time)} as in time")
+            wrong = np.isinf(array) if key in ("qpos", "qvel") else ~np.isfinite(array)
+            if wrong.any():
+                sample = int(np.argwhere(wrong)[0][0])
+                raise DREnvError(f"{self.name} {key}: sample {sample} is {array[sample]}, expected finite numbers")
+        if len(self.time) < 2:
+            raise DREnvError(f"{self.name}: got {len(self.time)} samples, expected at least 2")
+        late = np.flatnonzero(np.diff(self.time) <= 0)
+        if len(late):
+            i = int(late[0])
+            raise DREnvError(
+                f"{self.name} time: sample {i + 1} is at {self.time[i + 1]:g} s, expected later than "
+                f"{self.time[i]:g} s of the one before"
+            )
+        if not (self.measured_qpos.any() or self.measured_qvel.any()):
+            raise DREnvError(f"{self.name}: nothing measured; every position and velocity is NaN")
+
+    @property
+    def measured_qpos(self) -> NDArray[np.bool_]:
+        """Where a position was measured, (T, nq)."""
+        return ~np.isnan(self.qpos)
+
+    @property
+    def measured_qvel(self) -> NDArray[np.bool_]:
+        """Where a velocity was measured, (T, nv)."""
+        return ~np.isnan(self.qvel)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first sample to the last."""
+        return float(self.time[-1] - self.time[0])
+
+    def digest(self) -> str:
+        """Sixteen hex digits that name this recording's content."""
+        return _digest(self.name, self.time, self.qpos, self.qvel, self.ctrl)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TargetTransitions:
+    """Recordings of the target, compared with simulations that start anew every `window` seconds."""
+
+    logs: tuple[Log, ...]
+    window: float
+    kind: ClassVar[Kind] = "transitions"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "logs", tuple(self.logs))
+        if not self.logs:
+            raise DREnvError("logs: got none, expected at least one recording")
+        if not (math.isfinite(self.window) and self.window > 0):
+            raise DREnvError(f"window: got {self.window!r}, expected seconds above 0")
+        first = self.logs[0]
+        for log in self.logs:
+            if log.duration < self.window * (1 - 1e-9):
+                raise DREnvError(
+                    f"{log.name}: {log.duration:g} s long, expected at least a window of {self.window:g} s"
+                )
+            for key in ("qpos", "qvel", "ctrl"):
+                mine, others = getattr(log, key).shape[1], getattr(first, key).shape[1]
+                if mine != others:
+                    raise DREnvError(f"{log.name} {key}: got {mine} columns, expected {others} as in {first.name}")
+
+    def digest(self) -> str:
+        """Sixteen hex digits that name this evidence."""
+        return _digest(self.kind, self.window, *(log.digest() for log in self.logs))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TargetReturns:
+    """What the policy trained under a Spec earned on the target.
+
+    Args:
+        trial: the candidate's number.
+        returns: (n,) one for each episode; NaN for one that failed, none at all for a policy that failed.
+        spec: the Spec that the policy was trained under, as it was asked.
+    """
+
+    trial: int
+    returns: Array
+    spec: Spec
+    kind: ClassVar[Kind] = "returns"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "returns", _array(f"trial {self.trial} returns", self.returns, 1))
+        if np.isinf(self.returns).any():
+            raise DREnvError(f"trial {self.trial} returns: got {self.returns.tolist()}, expected numbers or NaN")
+
+    @property
+    def score(self) -> float:
+        """The mean return of the episodes that did not fail; NaN where all did."""
+        finite = self.returns[~np.isnan(self.returns)]
+        return float(finite.mean()) if len(finite) else math.nan
+
+    def digest(self) -> str:
+        """Sixteen hex digits that name this evidence."""
+        return _digest(self.kind, self.trial, self.returns, self.spec.digest())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimEpisodes:
+    """Episodes of a policy in simulation: under which Draw, with what return and success.
+
+    Args:
+        draws: entry name -> (n,) or (n, k), as in `info["dr"]`.
+        returns: (n,); NaN where a simulation diverged.
+        successes: (n,) booleans.
+        spec: what they were drawn from; None for the Spec that was asked last.
+    """
+
+    draws: Columns
+    returns: Array
+    successes: NDArray[np.bool_]
+    spec: Spec | None = None
+    kind: ClassVar[Kind] = "episodes"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "returns", _array("returns", self.returns, 1))
+        successes = np.array(self.successes)
+        if successes.dtype != np.bool_ or successes.shape != self.returns.shape:
+            raise DREnvError(f"successes: got {successes.dtype} {successes.shape}, expected bool {self.returns.shape}")
+        object.__setattr__(self, "successes", successes)
+        if not isinstance(self.draws, Mapping):
+            raise DREnvError(f"draws: got {type(self.draws).__name__}, expected entry names to columns")
+        for name, column in self.draws.items():
+            if len(column) != len(self.returns):
+                raise DREnvError(f"draws.{name}: got {len(column)} rows, expected {len(self.returns)} as in returns")
+
+    def __len__(self) -> int:
+        return len(self.returns)
+
+    def digest(self) -> str:
+        """Sixteen hex digits that name this evidence."""
+        columns = [part for name in sorted(self.draws) for part in (name, np.asarray(self.draws[name]))]
+        source = None if self.spec is None else self.spec.digest()
+        return _digest(self.kind, self.returns, self.successes, source, *columns)
+
+
+Evidence = TargetTransitions | TargetReturns | SimEpisodes
+"""What a tuner may be told; each has a `kind`."""

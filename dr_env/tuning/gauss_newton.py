@@ -1,0 +1,284 @@
+"""Gauss-Newton: least squares on predicted motion, with intervals that correlated misfit has widened."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+from scipy.stats import qmc
+
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+from dr_env.tuning.coordinates import Coordinates
+from dr_env.tuning.evidence import Kind, TargetTransitions
+from dr_env.tuning.identification import notes_of
+from dr_env.tuning.least_squares import Fit, Problem
+from dr_env.tuning.ledger import Ledger
+from dr_env.tuning.tuner import Simulator, Tuner
+
+Array = NDArray[np.float64]
+
+_LEVEL, _NORMAL_90 = 0.9, 1.6449  # a share, and the half width of a normal's middle of that share
+_FACTORS = 4.0 ** np.arange(8)  # of c that are tried
+_ENSEMBLE = 16  # Draws
+_FEW = 60  # windows, below which they are cut into parts to see how residuals are correlated
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussNewtonOptions:
+    """Numbers of `GaussNewton`."""
+
+    iterations: int = 30
+    """Of Levenberg-Marquardt, at most."""
+    screen: int = 24
+    """Points of the prior's box, beside its mean, of which the best are started from."""
+    starts: int = 1
+    """How many of these; more where the surface is rough."""
+    spread: str = "motion"
+    """What the result's spread covers: motion (parameters that explain how far recordings and predictions are
+    apart) or parameters (how well their best value is known)."""
+    floor: float = 2e-3
+    """The least standard deviation, as a share of the prior's range."""
+
+    def __post_init__(self) -> None:
+        for key, least in (("iterations", 1), ("screen", 0), ("starts", 1)):
+            if getattr(self, key) < least:
+                raise DREnvError(f"gauss_newton.{key}: got {getattr(self, key)}, expected at least {least}")
+        if self.spread not in ("motion", "parameters"):
+            raise DREnvError(f"gauss_newton.spread: got {self.spread!r}, expected motion or parameters")
+        if not 0 < self.floor < 1:
+            raise DREnvError(f"gauss_newton.floor: got {self.floor:g}, expected a share within 0 .. 1")
+
+
+class GaussNewton(Tuner[GaussNewtonOptions]):
+    """Least squares on predicted motion; a joint normal around it, from the curvature and the misfit.
+
+    Minimises Huber's loss of scaled differences plus the prior's quadratic (a posterior mode) by
+    Levenberg-Marquardt in the prior's box, from the best of a few starts. With H the data's information at
+    face value (residual sizes taken from the residuals themselves) and P the prior's precision, the covariance
+    is (H / c + P)^-1. Laplace's approximation has c = 1, which believes every sample to err by itself.
+    Here c is the variance of the windows' scores relative to H: tr(A^-1 B) / tr(A^-1 H), A = H + P, with B
+    the scores' long-run covariance over windows (W. Newey and K. West, 1987), times G / (G - effective
+    parameters) for G windows; so residuals that err together within and across windows count once. This
+    is the scalar form of the sandwich (H. White, 1982; K. Takeuchi, 1976), which stays sound for few windows.
+
+    With `spread: motion` c is raised further until simulations with such parameters end where recorded windows do: in
+    their middle 90 % as often as that. As c grows the result goes over into the prior, so nothing becomes wider
+    than that, and what no recording tells keeps the prior's spread.
+
+    Told again, it goes on from the last posterior.
+    """
+
+    name = "gauss_newton"
+    needs: ClassVar[frozenset[Kind]] = frozenset({"transitions"})
+    Options = GaussNewtonOptions
+
+    notes: tuple[str, ...] = ()
+    """What a reader of the result should know: what is not identified, what hits a bound."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._posterior: tuple[Array, Array] | None = None
+        self._wide: Array = np.zeros((0, 0))
+        self._tuned: Spec | None = None
+        self.report: Callable[[int, float], None] = lambda iteration, cost: None
+        """Called with each iteration and its cost."""
+
+    def _ask(self, pending: tuple[Spec, ...]) -> Spec:
+        return self._result()
+
+    def _result(self) -> Spec:
+        return self.prior if self._tuned is None else self._tuned
+
+    def _tell(self, evidence: TargetTransitions) -> None:
+        if self._simulate is None:
+            raise DREnvError("gauss_newton: needs a simulator of recordings (simulate=...)")
+        simulator = self._simulate(evidence)
+        steps = simulator.sim_steps
+        coordinates = Coordinates(self.prior, simulator.names, simulator.bounds)
+        mean, covariance = self._posterior or (coordinates.mean, coordinates.covariance)
+        precision = _inverse(covariance)
+        # a flat prior's moments say how wide it is, but it pulls nowhere; a trace keeps the problem regular
+        pull = np.where(coordinates.flat, 0.05, 1.0) if self._posterior is None else np.ones(len(coordinates))
+        clusters = _blocks(simulator.clusters)
+        fit, problem = self._fit(simulator, coordinates, mean, precision * pull[:, None] * pull, precision, clusters)
+        information = problem.information(fit.jacobian, problem.weights(fit.residuals))
+        posterior = self._floored(_inverse(information / problem.dilution + precision))
+        self._wide = posterior
+        if self.options.spread == "motion":
+            factor = _explain(fit, problem, information, precision, simulator.clusters)
+            self._wide = self._floored(_inverse(information / factor + precision))
+        self._posterior = fit.point, posterior
+        self._tuned = coordinates.tuned(fit.point, self._wide)
+        self.notes = tuple(notes_of(coordinates, fit.point, posterior, covariance, problem.gradient(fit)))
+        samples = sum(len(log.time) - 1 for log in evidence.logs)
+        self.ledger += Ledger(samples, len(evidence.logs), simulator.sim_steps - steps)
+
+    def _fit(
+        self,
+        simulator: Simulator,
+        coordinates: Coordinates,
+        mean: Array,
+        pull: Array,
+        precision: Array,
+        clusters: NDArray[np.intp],
+    ) -> tuple[Fit, Problem]:
+        """The best fit of a few starts, and the problem with its final weights."""
+        first = simulator.predictions(coordinates.from_unit(mean[None]))[0]
+        measured = _measured(first, simulator, coordinates, mean)
+        problem = Problem(lambda s: simulator.predictions(coordinates.from_unit(s)), measured, mean, pull, 1e-4)
+        blocks = len(np.unique(clusters)) * max(1, int(measured.any(axis=0).sum()))
+        problem.dilution = max(1.0, float(measured.sum()) / blocks)  # at first, each block counts once
+        best: Fit | None = None
+        for start in self._starts(problem, mean):
+            fit = problem.solve(start, self.options.iterations, self.report)
+            if best is None or fit.cost < best.cost:
+                best = fit
+        assert best is not None
+        for _ in range(2):  # weigh data and prior by what was found, and look again
+            problem.spread = best.spread.copy()
+            problem.dilution = _dilution(problem, best, clusters, precision)
+            best = problem.solve(best.point, max(2, self.options.iterations // 4), self.report)
+        problem.dilution = _dilution(problem, best, clusters, precision)
+        return best, problem
+
+    def _starts(self, problem: Problem, mean: Array) -> Array:
+        """Points (n, d) to start from, the most promising first."""
+        if not self.options.screen:
+            return mean[None]
+        halton = qmc.Halton(len(mean), rng=np.random.default_rng(self.seed)).random(self.options.screen)
+        points = np.concatenate((mean[None], halton))
+        found = problem.predict(points)
+        problem.rescale(found[0])
+        order = np.argsort(problem.cost(found, points), kind="stable")
+        return np.asarray(points[order[: self.options.starts]])
+
+    def _floored(self, covariance: Array) -> Array:
+        return np.asarray(covariance + self.options.floor**2 * np.eye(len(covariance)))
+
+    def provenance(self) -> dict[str, Any]:
+        return {**super().provenance(), **({"notes": list(self.notes)} if self.notes else {})}
+
+    def _state(self) -> Any:
+        if self._posterior is None or self._tuned is None:
+            return None
+        point, covariance = self._posterior
+        return {
+            "point": point.tolist(),
+            "covariance": covariance.tolist(),
+            "tuned": self._tuned.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def _load(self, state: Any) -> None:
+        if state is None:
+            self._posterior, self._tuned, self.notes = None, None, ()
+            return
+        self._posterior = np.array(state["point"]), np.array(state["covariance"])
+        self._tuned, self.notes = Spec.from_dict(state["tuned"]), tuple(state["notes"])
+
+
+def _measured(found: Array, simulator: Simulator, coordinates: Coordinates, mean: Array) -> NDArray[np.bool_]:
+    """Where something was measured, (k, m), although simulations may diverge: asked at several points."""
+    measured = ~np.isnan(found)
+    unit = qmc.Halton(len(mean), rng=np.random.default_rng(1)).random(4)
+    if not measured.all():
+        others = simulator.predictions(coordinates.from_unit(mean + 0.05 * (unit - 0.5)))
+        measured |= ~np.isnan(others).all(axis=0)
+    if not measured.any():
+        raise DREnvError("gauss_newton: every simulation at the prior's mean diverges; narrow the prior")
+    return np.asarray(measured)
+
+
+def _blocks(clusters: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Windows, (k,), or where they are few equal parts of them, in order; correlation across parts is looked for."""
+    windows, place, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+    parts = -(-_FEW // len(windows))
+    if parts == 1:
+        return np.asarray(place)
+    order = np.argsort(place, kind="stable")
+    within = np.empty(len(place), np.intp)
+    within[order] = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(np.unique(place * parts + within * parts // counts[place], return_inverse=True)[1])
+
+
+def _scores(fit: Fit, problem: Problem, clusters: NDArray[np.intp]) -> Array:
+    """Each window's part of the gradient, (G, d)."""
+    moved = np.einsum("kmd,km->kd", fit.jacobian, problem.weights(fit.residuals) * fit.residuals)
+    _, place = np.unique(clusters, return_inverse=True)
+    scores = np.zeros((place.max() + 1, moved.shape[1]))
+    np.add.at(scores, place, moved)
+    return scores
+
+
+def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision: Array) -> float:
+    """How many residuals count as one independent one: c of the class's docstring, at least 1."""
+    scores = _scores(fit, problem, clusters)
+    windows = len(scores)
+    lags = int(4 * (windows / 100) ** (2 / 9)) if windows > 3 else 0
+    long_run = scores.T @ scores
+    for lag in range(1, lags + 1):
+        cross = scores[lag:].T @ scores[:-lag]
+        long_run += (1 - lag / (lags + 1)) * (cross + cross.T)
+    information = problem.information(fit.jacobian, problem.weights(fit.residuals))
+    inverse = np.linalg.inv(information + precision)
+    information_share = float(np.trace(inverse @ information))
+    if information_share < 1e-9:
+        return problem.dilution
+    factor = max(1.0, float(np.trace(inverse @ long_run)) / information_share)
+    known = np.linalg.inv(information / factor + precision) @ information / factor
+    effective = float(np.trace(known))
+    return factor * windows / max(windows - effective, 1.0)
+
+
+def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, clusters: NDArray[np.intp]) -> float:
+    """The least c >= dilution with which the ensemble's middle 90 % holds 90 % of what windows end with.
+
+    Simulated, since what is rough is not as its derivatives say; measurement noise widens the bands. Where even the
+    prior's spread does not hold so much, the least c that holds nearly as much as the most does.
+    """
+    ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
+    noise = _white(fit.residuals, problem.measured, clusters)  # (m,)
+    dimensions = len(fit.point)
+    unit = qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
+    normal = special.ndtri(np.clip(unit, 1e-6, 1 - 1e-6))
+
+    def share(factor: float) -> float:
+        root = np.linalg.cholesky(np.linalg.inv(information / factor + precision))
+        points = 1 - np.abs(1 - np.abs(fit.point + normal @ root.T))  # reflected at the cube's faces, as Draws are
+        found = problem.predict(np.clip(points, 0, 1))[:, ends]
+        half = _NORMAL_90 * np.sqrt(found.var(axis=0, ddof=1) + noise**2)
+        return float((np.abs(found.mean(axis=0)) <= half)[problem.measured[ends]].mean())
+
+    shares: dict[float, float] = {}
+    for factor in problem.dilution * _FACTORS:
+        shares[float(factor)] = share(float(factor))
+        if shares[float(factor)] >= _LEVEL:
+            break
+    wanted = min(_LEVEL, 0.97 * max(shares.values()))
+    chosen = next(factor for factor, held in shares.items() if held >= wanted)
+    middle = chosen / np.sqrt(_FACTORS[1])
+    return middle if chosen > problem.dilution and share(middle) >= wanted else chosen
+
+
+def _white(residuals: Array, measured: NDArray[np.bool_], clusters: NDArray[np.intp]) -> Array:
+    """The white part of each coordinate's residuals, (m,), from their third differences within windows."""
+    kernel = np.array([1.0, -3.0, 3.0, -1.0])
+    out = np.zeros(residuals.shape[1])
+    if len(residuals) < 8:
+        return out
+    whole = clusters[3:] == clusters[:-3]
+    for i in range(residuals.shape[1]):
+        third = np.convolve(residuals[:, i], kernel, "valid")
+        third = third[whole & measured[3:, i] & measured[:-3, i]]
+        if len(third):
+            out[i] = 1.4826 * float(np.median(np.abs(third))) / np.sqrt(20)
+    return out
+
+
+def _inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), np.float64)

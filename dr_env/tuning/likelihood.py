@@ -1,0 +1,150 @@
+"""What methods share that fit parameters to recordings: evidence gathered, a posterior, the Spec it makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.rng import generator
+from dr_env.spec import Spec
+from dr_env.tuning.coordinates import Coordinates
+from dr_env.tuning.evidence import Evidence, Kind, Log, TargetTransitions
+from dr_env.tuning.ledger import Ledger
+from dr_env.tuning.mixed import Mixed, fit
+from dr_env.tuning.problem import Problem
+from dr_env.tuning.tuner import OptionsT, Tuner
+
+Array = NDArray[np.float64]
+
+_STEP = 0.02  # of finite differences, of a parameter's range
+_LEAST = 1e-4  # least standard deviation of what is believed, of a parameter's range
+
+
+@dataclasses.dataclass(frozen=True)
+class Belief:
+    """A Gaussian over a Simulator's values, in the unit cube of `Coordinates`.
+
+    Args:
+        names: of the values, as the Simulator has them.
+        low, high: their bounds, (d,).
+        mean: (d,) in the cube.
+        covariance: (d, d) in the cube.
+    """
+
+    names: tuple[str, ...]
+    low: Array
+    high: Array
+    mean: Array
+    covariance: Array
+
+    def spec(self, prior: Spec, growth: float = 1.0) -> Spec:
+        """The prior with this in place of its ranges, standard deviations multiplied by `growth`."""
+        wider = growth**2 * self.covariance
+        wider = wider + np.diag(np.maximum(_LEAST**2 - np.diag(wider), 0.0))
+        return Coordinates(prior, self.names, (self.low, self.high)).tuned(self.mean, wider)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for JSON."""
+        arrays = {key: getattr(self, key).tolist() for key in ("low", "high", "mean", "covariance")}
+        return {"names": list(self.names), **arrays}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Belief:
+        """Reads what `to_dict` gave."""
+        arrays = {key: np.array(form[key], np.float64) for key in ("low", "high", "mean", "covariance")}
+        return cls(tuple(form["names"]), **arrays)
+
+
+class LikelihoodTuner(Tuner[OptionsT]):
+    """A method that fits values to recordings; each telling fits to all recordings so far."""
+
+    needs: ClassVar[frozenset[Kind]] = frozenset({"transitions"})
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._logs: tuple[Log, ...] = ()
+        self._told = 0
+        self.belief: Belief | None = None
+        """What is believed; None before any evidence that could be used."""
+
+    @abstractmethod
+    def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Mean (d,) and covariance (d, d) in the unit cube."""
+
+    @property
+    def done(self) -> bool:
+        """After one telling; more recordings may still be told."""
+        return self._told > 0
+
+    def _tell(self, evidence: Evidence) -> None:
+        if not isinstance(evidence, TargetTransitions) or self._simulate is None:
+            return  # `tell` and the constructor have checked both
+        logs = (*self._logs, *evidence.logs)
+        simulator = self._simulate(TargetTransitions(logs, evidence.window))
+        problem = Problem(simulator, Coordinates(self.prior, simulator.names, simulator.bounds))
+        if not problem.empty:
+            mean, covariance = self._fit(problem, generator(self.seed, self.name, self._told))
+            low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
+            self.belief = Belief(tuple(simulator.names), low, high, mean, covariance)
+        self._logs, self._told = logs, self._told + 1
+        self.ledger += Ledger(sim_steps=int(simulator.sim_steps))
+
+    def _ask(self, pending: tuple[Spec, ...]) -> Spec:
+        return self._result()
+
+    def _result(self) -> Spec:
+        return self.prior if self.belief is None else self.belief.spec(self.prior)
+
+    def _state(self) -> Any:
+        return {
+            "told": self._told,
+            "logs": [_log_form(log) for log in self._logs],
+            "belief": None if self.belief is None else self.belief.to_dict(),
+        }
+
+    def _load(self, state: Any) -> None:
+        self._told = int(state["told"])
+        self._logs = tuple(_log_from(form) for form in state["logs"])
+        found = state["belief"]
+        self.belief = None if found is None else Belief.from_dict(found)
+
+
+def misfit(problem: Problem, mean: Array, step: float = _STEP) -> tuple[Mixed, Array]:
+    """The mixed model of the errors around a point of the unit cube, and what it lets one believe there, (d, d).
+
+    The distance from the point to the best fit counts as a spread of its own, so that a search that stopped
+    early does not look sure.
+    """
+    here, slopes = problem.jacobians(mean, np.full(problem.size, step))
+    found = fit(here, slopes, 1 / problem.variances, problem.mean - mean)
+    off = np.clip(found.shift, -mean, 1 - mean)
+    return found, found.total() + np.diag(off**2)
+
+
+def _log_form(log: Log) -> dict[str, Any]:
+    """A log as plain data for JSON, which has no NaN."""
+    form: dict[str, Any] = dataclasses.asdict(log)
+    for key, value in form.items():
+        if isinstance(value, np.ndarray):
+            form[key] = _without_nan(value.tolist())
+    return form
+
+
+def _without_nan(value: Any) -> Any:
+    """Nested lists with None for NaN."""
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if math.isnan(value) else value
+
+
+def _log_from(form: dict[str, Any]) -> Log:
+    def array(value: Any) -> Array:
+        return np.array(value, dtype=object).astype(np.float64)
+
+    return Log(form["name"], *(array(form[key]) for key in ("time", "qpos", "qvel", "ctrl")))

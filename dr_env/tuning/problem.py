@@ -1,0 +1,93 @@
+"""A Simulator as likelihood methods see it: parameters in the unit cube, errors without holes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dr_env.tuning.coordinates import Coordinates
+from dr_env.tuning.tuner import Simulator
+
+Array = NDArray[np.float64]
+
+_NUMBERS = 8_000_000  # errors computed at once
+
+
+class Problem:
+    """Errors of predictions at points of the unit cube of `Coordinates`.
+
+    Coordinates that were measured in less than half of the transitions are left out, and then every
+    transition that lacks a number, so that errors are whole; NaN means a simulation that diverged.
+
+    Args:
+        simulator: of the recordings.
+        coordinates: of its values.
+    """
+
+    def __init__(self, simulator: Simulator, coordinates: Coordinates) -> None:
+        self._simulator = simulator
+        self.coordinates = coordinates
+        self.mean = coordinates.mean
+        """Of the prior, (d,)."""
+        self.variances = np.diag(coordinates.covariance)
+        """Of the prior, (d,)."""
+        centre = simulator.predictions(self.values(np.full((1, self.size), 0.5)))
+        corners = simulator.predictions(
+            self.values(stats.qmc.Halton(self.size, rng=np.random.default_rng(0)).random(4))
+        )
+        measured = np.isfinite(np.concatenate([centre, corners])).any(axis=0)  # (k, m)
+        self._coordinates = measured.mean(axis=0) >= 0.5
+        self._transitions = measured[:, self._coordinates].all(axis=1)
+        self.evaluations = 5
+        """How many points were simulated, each in every transition."""
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are."""
+        return len(self.coordinates)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Transitions k and coordinates m of the errors."""
+        return int(self._transitions.sum()), int(self._coordinates.sum())
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was measured that could be compared."""
+        return 0 in self.shape
+
+    def values(self, unit: Array) -> Array:
+        """Parameters (n, d) of points in the unit cube."""
+        return self.coordinates.from_unit(np.clip(unit, 0.0, 1.0))
+
+    def errors(self, unit: Array) -> Array:
+        """Predicted minus measured at n points, (n, k, m); a point whose simulation diverged is NaN throughout."""
+        k, m = self.shape
+        batch = max(1, _NUMBERS // max(1, self._transitions.size * self._coordinates.size))
+        parts = []
+        for begin in range(0, len(unit), batch):
+            found = self._simulator.predictions(self.values(unit[begin : begin + batch]))
+            parts.append(found[:, self._transitions][:, :, self._coordinates])
+        self.evaluations += len(unit)
+        errors = np.concatenate(parts) if parts else np.empty((0, k, m))
+        errors[~np.isfinite(errors).all(axis=(1, 2))] = np.nan
+        return errors
+
+    def jacobians(self, unit: Array, step: Array) -> tuple[Array, Array]:
+        """Errors (k, m) at a point, and their central differences (k, m, d) over steps (d,) to either side.
+
+        At a bound the difference is one-sided; a parameter whose every step diverges counts as without effect.
+        """
+        d = self.size
+        points = np.clip(unit + np.concatenate([np.zeros((1, d)), np.diag(step), -np.diag(step)]), 0.0, 1.0)
+        errors = self.errors(points)
+        here = errors[0]
+        ends = np.stack([errors[1 : d + 1], errors[d + 1 :]])  # (2, d, k, m)
+        at = np.stack([np.diag(points[1 : d + 1]), np.diag(points[d + 1 :])])  # (2, d)
+        lost = ~np.isfinite(ends).all(axis=(2, 3))
+        for side, j in np.argwhere(lost):
+            ends[side, j], at[side, j] = here, unit[j]
+        gap = at[0] - at[1]
+        slopes = (ends[0] - ends[1]) / np.where(gap > 0, gap, 1.0)[:, None, None]
+        return here, np.moveaxis(slopes, 0, -1)

@@ -1,0 +1,147 @@
+"""The comparison: cells that resume, hidden targets that stay hidden, tables that are right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dr_env.cli.main import main
+from dr_env.comparison import transfer as transfer_module
+from dr_env.comparison.cells import cells, path_of, read_results, write_result
+from dr_env.comparison.recovery import recover
+from dr_env.comparison.summary import markdown, recovered, transferred
+from dr_env.comparison.targets import hidden, prior_of, record, truth_of
+from dr_env.comparison.transfer import transfer
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+
+
+def test_cells_differ_in_name_and_come_seed_by_seed() -> None:
+    for tier in (0, 1, 2):
+        found = cells(tier)
+        assert len({cell.name for cell in found}) == len(found)
+        assert [cell.seed for cell in found] == sorted(cell.seed for cell in found)
+    quick, full = (cells(0, full, 1, ["dropo"]) for full in (False, True))
+    assert not {c.name for c in quick} & {c.name for c in full}, "other settings are other cells"
+    assert {c.size for c in full} == {10, 100, 1000}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"methods": ["dropp"]}, "no method 'dropp'; did you mean 'dropo'"),
+        ({"tasks": ["hoper"]}, "no task 'hoper'; did you mean 'hopper'"),
+        ({"sizes": [1]}, "sizes: got 1"),
+    ],
+)
+def test_unknown_parts_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(DREnvError, match=message):
+        cells(0, **arguments)
+
+
+def test_targets_are_keyed_and_inside_the_prior() -> None:
+    prior = prior_of("hopper", 0)
+    first, again, other = (hidden("hopper", prior, number, False) for number in (3, 3, 4))
+    assert first == again
+    assert first != other
+    names = tuple(prior.entries)
+    low, high = np.array([entry.distribution.support() for entry in prior.entries.values()]).T
+    assert ((truth_of(first, names) - low) / (high - low) >= 0.1 - 1e-9).all()
+    late = hidden("hopper", prior, 3, True)
+    assert set(late.entries) - set(prior.entries) == {"hidden_delay"}
+    assert (truth_of(late, names) == truth_of(first, names)).all()
+
+
+def test_recordings_are_exact_where_the_model_is() -> None:
+    """The recorded target, simulated with its own values, is recorded again to the last digit but for noise."""
+    from dr_env.comparison.recovery import replay
+    from dr_env.tuning import TargetTransitions
+
+    prior = prior_of("hopper", 0)
+    target = hidden("hopper", prior, 1, False)
+    clean, noisy = (record("hopper", target, 60, 5, n) for n in (False, True))
+    assert [len(log.time) - 1 for log in clean] == [50, 10]
+    simulator = replay("hopper", prior, TargetTransitions(clean, 0.008))
+    errors = simulator.predictions(truth_of(target, simulator.names)[None])
+    assert errors.shape == (1, 60, 12)
+    assert np.abs(errors).max() < 1e-9
+    gap = np.concatenate([n.qpos - c.qpos for n, c in zip(noisy, clean, strict=True)])
+    assert gap.std() == pytest.approx(0.002, rel=0.2)
+
+
+def test_a_cell_of_tier_0_recovers_a_target() -> None:
+    (cell,) = (
+        c for c in cells(0, seeds=1, methods=["credible"], tasks=["half_cheetah"], sizes=[12]) if c.condition == "clean"
+    )
+    result = recover(cell)
+    assert result["error"] < 0.02
+    assert result["ledger"]["target_steps"] == 12
+    assert 12 * 20 < result["ledger"]["sim_steps"] < 12 * 400
+    for low, high in (("low90", "low50"), ("low50", "median"), ("median", "high50"), ("high50", "high90")):
+        assert (np.array(result[low]) <= np.array(result[high])).all()
+    json.dumps(result, allow_nan=False)
+
+
+def fake(cell: Any, value: float, **other: Any) -> dict[str, Any]:
+    """A result as a file holds it."""
+    ledger = {"target_episodes": 5, "sim_steps": 1000, "policies": 1, "target_steps": 10, "seconds": 1.0}
+    return {"cell": cell.__dict__ | {"options": {}}, "returns": [value, value], "ledger": ledger, **other}
+
+
+def test_scores_are_normalised_by_target() -> None:
+    found = []
+    for cell in cells(1, seeds=2, tasks=["pendulum"], methods=["none", "oracle", "wide"]):
+        base = 100.0 * cell.target
+        found.append(fake(cell, base + {"none": 0.0, "oracle": 50.0, "wide": 25.0}[cell.method]))
+    rows = {row.method: row for row in transferred(found)}
+    assert rows["none"].score.value == 0
+    assert rows["oracle"].score.value == 1
+    assert rows["wide"].score.value == pytest.approx(0.5)
+    assert rows["wide"].runs == 6
+    assert "| wide | 0.50 [0.50, 0.50] |" in markdown(found)
+
+
+def test_coverage_counts_parameters_inside() -> None:
+    ends = {"low50": [0.4, 0.4], "high50": [0.6, 0.6], "low90": [0.1, 0.3], "high90": [0.9, 0.9], "median": [0.5, 0.5]}
+    cell = cells(0, seeds=1, methods=["dropo"])[0]
+    result = fake(cell, 0.0, truth=[0.5, 0.2], error=0.1, log_density=1.0, **ends)
+    (row,) = recovered([result])
+    assert (row.inside50.value, row.inside90.value) == (0.5, 0.5)
+
+
+def test_the_command_resumes_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["tune", "compare", "--tier", "0", "--out", str(tmp_path), "--seeds", "1", "--sizes", "8", "--methods",
+                 "credible", "--tasks", "hopper"]  # fmt: skip
+    wanted = cells(0, seeds=1, sizes=[8], methods=["credible"], tasks=["hopper"])
+    # one is there already, and must not run again
+    ready = {**recover(wanted[0]), "error": 0.123456}
+    write_result(tmp_path, wanted[0], ready)
+    main(arguments)
+    assert len(read_results(tmp_path)) == len(wanted) == 3
+    assert json.loads(path_of(tmp_path, wanted[0]).read_text())["error"] == 0.123456
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 3 + 2 * 3
+    assert "http" not in page.replace("http://www.w3.org", "")
+    table = (tmp_path / "table.md").read_text()
+    assert "| clean | 8 | credible |" in table
+    assert table in capsys.readouterr().out
+    (tmp_path / "cells" / "broken.json").write_text("{")
+    with pytest.raises(SystemExit):
+        main([*arguments, "--report-only"])
+    assert "broken.json: cannot read it as JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["none", "credible", "random"])
+def test_a_cell_of_tier_1_trains_and_judges(tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer_module, "JUDGED", 4)
+    cell = cells(1, seeds=1, methods=[method], tasks=["pendulum"], sizes=[2], steps=4096)[0]
+    result = transfer(cell, tmp_path, "ppo")
+    assert len(result["returns"]) == 4
+    assert Spec.from_yaml(result["result"]).provenance is not None
+    assert result["ledger"]["target_episodes"] == (0 if method == "none" else 2)
+    assert result["ledger"]["policies"] == (3 if method == "random" else 1)
+    assert not list((tmp_path / "runs").glob("*")), "runs are tidied away"

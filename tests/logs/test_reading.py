@@ -1,0 +1,244 @@
+"""Readers of recordings: every format gives the same Log, and what is wrong is said with file and column."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dr_env import DREnvError
+from dr_env.logs import Layout, read_logs
+
+Array = NDArray[np.float64]
+
+LAYOUT = Layout({"hip": (0, 1), "knee": (1, 1)}, {"hip": (0, 1), "knee": (1, 1)}, {"motor": (0, 1)})
+FREE = Layout({"cube": (0, 7)}, {"cube": (0, 6)}, {})
+COLUMNS = {"qpos[hip]": "p1", "qpos[knee]": "p2", "qvel[hip]": "v1", "qvel[knee]": "v2", "ctrl[motor]": "u"}
+
+
+def recording(seconds: float = 2.0, rate: float = 200.0) -> dict[str, Array]:
+    t = np.arange(0, seconds, 1 / rate)
+    return {
+        "t": t,
+        "p1": np.sin(3 * t),
+        "p2": 0.5 * np.cos(5 * t),
+        "v1": 3 * np.cos(3 * t),
+        "v2": -2.5 * np.sin(5 * t),
+        "u": np.sign(np.sin(7 * t)),
+    }
+
+
+def write(folder: Path, suffix: str, table: dict[str, Any]) -> str:
+    path = folder / f"log{suffix}"
+    if suffix == ".npz":
+        np.savez(path, **table)
+    elif suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(table), path)
+    elif suffix == ".h5":
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            for name, values in table.items():
+                file[name] = values
+    else:
+        lines = [",".join(table), *(",".join(repr(float(x)) for x in row) for row in zip(*table.values(), strict=True))]
+        text = "\n".join(lines) + "\n"
+        path.write_bytes(gzip.compress(text.encode()) if suffix.endswith("gz") else text.encode())
+    return path.name
+
+
+def mapped(folder: Path, file: str, columns: dict[str, Any] | None = None, **more: Any) -> Path:
+    import yaml
+
+    form = {"format": "dr_env/logs/1", "files": file, "time": "t", "columns": columns or COLUMNS, **more}
+    path = folder / "logs.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in form.items() if value is not None}, sort_keys=False))
+    return path
+
+
+def read(folder: Path, table: dict[str, Any], suffix: str = ".npz", **more: Any) -> Any:
+    return read_logs(mapped(folder, write(folder, suffix, table), **more), LAYOUT)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".csv.gz", ".parquet", ".h5"])
+def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
+    table = recording()
+    (log,), findings = read(tmp_path, table, suffix)
+    assert not findings
+    assert log.name == f"log{suffix}"
+    np.testing.assert_array_equal(log.time, table["t"])
+    np.testing.assert_array_equal(log.qpos, np.stack((table["p1"], table["p2"]), axis=1))
+    np.testing.assert_array_equal(log.qvel, np.stack((table["v1"], table["v2"]), axis=1))
+    np.testing.assert_array_equal(log.ctrl[:, 0], table["u"])
+
+
+def test_a_minari_dataset_reads_as_its_episodes(tmp_path: Path) -> None:
+    import gymnasium as gym
+    import minari
+    from minari.data_collector import EpisodeBuffer
+    from minari.dataset.minari_dataset import MinariDataset
+    from minari.dataset.minari_storage import MinariStorage
+
+    space = gym.spaces.Box(-10, 10, (4,), np.float64)
+    (tmp_path / "set").mkdir()
+    storage = MinariStorage.new(tmp_path / "set" / "data", space, gym.spaces.Box(-1, 1, (1,), np.float64))
+    table = recording(0.5)
+    state = np.stack([table[name] for name in ("p1", "p2", "v1", "v2")], axis=1)
+    for episode in range(2):
+        actions = table["u"][:-1, None]
+        n = len(actions)
+        buffer = EpisodeBuffer(
+            id=episode, observations=list(state), actions=list(actions), rewards=[0.0] * n,
+            terminations=[False] * n, truncations=[False] * (n - 1) + [True],
+        )  # fmt: skip
+        storage.update_episodes([buffer])
+    storage.update_metadata({"dataset_id": "test-v0", "minari_version": minari.__version__})
+    assert MinariDataset(storage).total_episodes == 2
+    names = {"qpos[hip]": "observations[0]", "qpos[knee]": "observations[1]", "qvel[hip]": "observations[2]",
+             "qvel[knee]": "observations[3]", "ctrl[motor]": "actions[0]"}  # fmt: skip
+    logs, _ = read_logs(mapped(tmp_path, "set", names, time=None, rate=200.0), LAYOUT)
+    assert [log.name for log in logs] == ["set[0]", "set[1]"]
+    np.testing.assert_array_equal(logs[1].qpos, state[:, :2])
+    assert logs[0].ctrl[-1, 0] == logs[0].ctrl[-2, 0]  # nothing is done in the last state
+
+
+def test_units_signs_offsets_and_delays(tmp_path: Path) -> None:
+    table = recording()
+    late = {**table, "v1": 3 * np.cos(3 * (table["t"] - 0.02)), "p2": -np.degrees(table["p2"] - 0.1)}
+    columns = {
+        **COLUMNS,
+        "qvel[hip]": {"source": "v1", "delay": 0.02},
+        "qpos[knee]": {"source": "p2", "unit": "deg", "scale": -1, "offset": 0.1},
+    }
+    (log,), _ = read(tmp_path, late, columns=columns)
+    np.testing.assert_allclose(log.qvel[:-4, 0], table["v1"][:-4], atol=1e-9)
+    np.testing.assert_allclose(log.qpos[:, 1], table["p2"], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["savitzky_golay", "central"])
+def test_velocities_are_estimated_where_no_column_has_them(tmp_path: Path, method: str) -> None:
+    table = recording()
+    columns = {key: value for key, value in COLUMNS.items() if not key.startswith("qvel")}
+    (log,), _ = read(tmp_path, table, columns=columns, velocity={"method": method, "window": 0.05})
+    np.testing.assert_allclose(log.qvel, np.stack((table["v1"], table["v2"]), axis=1), atol=5e-3)
+
+
+def test_a_tumbling_bodys_rates_are_estimated_in_its_own_frame(tmp_path: Path) -> None:
+    t = np.arange(0, 1, 0.005)
+    axis, rate = np.array([0.6, 0.0, 0.8]), 4.0
+    quat = np.concatenate((np.cos(rate * t / 2)[:, None], np.sin(rate * t / 2)[:, None] * axis), axis=1)
+    flipped = quat * np.where(np.arange(len(t)) % 7 == 0, -1, 1)[:, None]  # either sign is the same orientation
+    np.savez(tmp_path / "log.npz", t=t, pos=np.stack((t, t**2, 0 * t), axis=1), quat=np.roll(flipped, -1, axis=1))
+    columns = {"qpos[cube]": {"source": ["pos", "quat"], "quaternion": "xyzw"}}
+    (log,), _ = read_logs(mapped(tmp_path, "log.npz", columns), FREE)
+    np.testing.assert_allclose(log.qpos[:, 3:], quat * np.sign(log.qpos[:1, 3]), atol=1e-12)
+    np.testing.assert_allclose(log.qvel[5:-5, 3:], np.tile(rate * axis, (len(t) - 10, 1)), atol=1e-6)
+    np.testing.assert_allclose(log.qvel[5:-5, 1], 2 * t[5:-5], atol=1e-6)
+
+
+def test_recordings_split_by_lengths_by_an_id_and_by_names(tmp_path: Path) -> None:
+    table, twice = recording(1.0), {}
+    for name, values in table.items():
+        twice[name] = np.concatenate((values, values[:50]))
+    lengths = {**twice, "length": np.array([200, 50])}
+    ids = {**twice, "episode": np.repeat([4.0, 9.0], [200, 50])}
+    names = {f"{k}_{i}": v[: 200 - 150 * i] for i in range(2) for k, v in table.items()}
+    found = [
+        read(tmp_path, lengths, episodes={"length": "length"})[0],
+        read(tmp_path, ids, episodes={"id": "episode"})[0],
+        read(tmp_path, names, columns={k: v + "_{i}" for k, v in COLUMNS.items()}, time="t_{i}")[0],
+    ]
+    for logs in found:
+        assert [log.name for log in logs] == ["log.npz[0]", "log.npz[1]"]
+        assert [len(log.time) for log in logs] == [200, 50]
+        np.testing.assert_array_equal(logs[1].qpos[:, 0], table["p1"][:50])
+
+
+def test_other_clocks_and_resampling(tmp_path: Path) -> None:
+    table = recording()
+    slow = np.arange(0, 2, 0.02)
+    table |= {"tk": slow, "p2": 0.5 * np.cos(5 * slow)}
+    columns = {**{k: v for k, v in COLUMNS.items() if k != "qvel[knee]"}, "qpos[knee]": {"source": "p2", "time": "tk"}}
+    (log,), _ = read(tmp_path, table, columns=columns, resample=100.0)
+    assert np.diff(log.time) == pytest.approx(0.01)
+    np.testing.assert_allclose(log.qpos[:, 1], 0.5 * np.cos(5 * np.minimum(log.time, slow[-1])), atol=2e-3)
+    assert set(np.unique(log.ctrl)) <= {-1.0, 0.0, 1.0}  # held, never in between
+
+
+def test_a_gap_cuts_a_recording_in_two(tmp_path: Path) -> None:
+    table = {name: np.delete(values, slice(100, 150)) for name, values in recording().items()}
+    logs, (finding,) = read(tmp_path, table)
+    assert [log.name for log in logs] == ["log.npz part 1", "log.npz part 2"]
+    assert str(finding) == "log.npz t: no samples for 0.255 s from 0.495 s, 51 periods; cut in two there"
+
+
+def test_a_lag_and_clipping_are_noticed(tmp_path: Path) -> None:
+    table = recording(4.0)
+    table["v1"] = 3 * np.cos(3 * (table["t"] - 0.03))
+    table["p2"] = np.clip(table["p2"], -0.4, 0.4)
+    table["v2"] = np.gradient(table["p2"], table["t"])
+    _, findings = read(tmp_path, table)
+    said = [str(finding) for finding in findings]
+    assert "log.npz v1: lags the position by 30 ms; give delay: 0.03, or leave it out to be estimated" in said
+    assert any(text.startswith("log.npz p2:") and "stay at 0.4, where it seems to be clipped" in text for text in said)
+
+
+def broken(name: str, change: Any) -> dict[str, Array]:
+    table = recording()
+    table[name] = change(table[name].copy())
+    return table
+
+
+def put(index: int, value: float) -> Any:
+    def change(values: Array) -> Array:
+        values[index] = value
+        return values
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "message"),
+    [
+        (recording(), {"columns": {**COLUMNS, "qpos[hip]": "p11"}}, r"log.npz: no column 'p11'; did you mean 'p1'\?"),
+        (recording(), {"columns": {**COLUMNS, "qpos[hop]": "p1"}}, r"columns.qpos\[hop\]: no joint 'hop'; did you mean 'hip'\?"),
+        (recording(), {"columns": {"qpos[hip]": "p1", "ctrl[motor]": "u"}}, r"no qpos\[knee\]; the model cannot be replayed"),
+        (recording(), {"columns": {**COLUMNS, "qpos[hip]": {"source": "p1", "unit": "dg"}}}, r"unit: no unit 'dg'; did you mean 'deg'"),
+        (recording(), {"time": None}, r"expected a column of time or a rate"),
+        (recording(), {"accept": ["jumps"]}, r"accept: no check 'jumps'; did you mean 'jump'"),
+        (broken("t", put(50, 0.1)), {}, r"log.npz t: out of order, sample 50 is at 0.1 s"),
+        (broken("t", lambda t: t * 1e-6), {}, r"log.npz t: 2e\+08 samples a second, expected 0.1 to 100,000"),
+        (broken("p1", put(80, np.nan)), {"columns": {**COLUMNS, "ctrl[motor]": "p1"}}, r"log.npz p1: sample 80 is no number"),
+        (broken("p1", lambda p: np.where(np.arange(400) > 200, p + 1.0, p)), {}, r"log.npz p1: jumps from .* at 1.005 s"),
+        (broken("v1", lambda v: -v), {}, r"log.npz v1: its sign is opposite .*; give scale: -1; to use it all the same: accept: \[sign\]"),
+        (broken("v1", np.degrees), {}, r"log.npz v1: the position changes 0.0175 times as fast; deg/s while the position is in rad"),
+        (broken("p1", lambda p: p[:-7]), {}, r"log.npz p1: 393 samples, expected 400 as in time"),
+        ({k: v[:0] for k, v in recording().items()}, {}, r"log.npz t: 0 samples, expected at least 4"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_file_and_column(
+    tmp_path: Path, table: dict[str, Array], more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DREnvError, match=message):
+        read(tmp_path, table, **more)
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("t,p1\n0,1\n1,2,3\n")
+    with pytest.raises(DREnvError, match=r"log.csv:3 3 numbers, expected 2 as in line 1"):
+        read_logs(mapped(tmp_path, "log.csv"), LAYOUT)
+    (tmp_path / "log.npz").write_bytes(b"nonsense")
+    with pytest.raises(DREnvError, match=r"log.npz: cannot read it"):
+        read_logs(mapped(tmp_path, "log.npz"), LAYOUT)
+    with pytest.raises(DREnvError, match=r"nothing matches 'run_\*.npz'"):
+        read_logs(mapped(tmp_path, "run_*.npz"), LAYOUT)
+    (tmp_path / "log.txt").write_text("")
+    with pytest.raises(DREnvError, match=r"unknown format; expected .npz, .csv"):
+        read_logs(mapped(tmp_path, "log.txt"), LAYOUT)

@@ -1,0 +1,187 @@
+"""Gauss-Newton: exact where everything is Gaussian, wide where residuals err together, honest about what is unknown."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dr_env import DREnvError, Spec
+from dr_env.testing import TunerConformance
+from dr_env.tuning import Log, TargetTransitions
+from dr_env.tuning.coordinates import Coordinates
+from dr_env.tuning.gauss_newton import GaussNewton
+from tests.conftest import entry, spec_of
+
+Array = NDArray[np.float64]
+
+PRIOR = spec_of(
+    a=entry({"body": "x"}, "mass", "scale", type="uniform", low=0.0, high=2.0),
+    b=entry({"body": "x"}, "com[0]", "add", type="normal", mean=0.0, std=1.0),
+    c=entry({"joint": "x"}, "damping", "scale", type="log_uniform", low=0.1, high=10.0),
+)
+LOG = Log("log", np.arange(3.0), np.zeros((3, 1)), np.zeros((3, 1)), np.zeros((3, 0)))
+EVIDENCE = TargetTransitions((LOG,), 1.0)
+
+
+class Linear:
+    """Residuals D (x - truth) + noise of the values' coordinates x: c counts by its logarithm."""
+
+    names = ("a", "b", "c")
+    bounds = np.array([0.0, -4.0, 0.1]), np.array([2.0, 4.0, 10.0])
+
+    def __init__(self, design: Array, truth: Array, noise: Array, per_window: int = 1) -> None:
+        self.design, self.truth, self.noise, self.sim_steps = design, truth, noise, 0
+        self.clusters = np.arange(len(design)) // per_window
+
+    def predictions(self, values: Array) -> Array:
+        self.sim_steps += len(values) * len(self.design)
+        x = np.column_stack((values[:, :2], np.log(values[:, 2])))
+        return ((x - self.truth) @ self.design.T - self.noise)[:, :, None]
+
+    def residuals(self, values: Array) -> Array:
+        return self.predictions(values)[:, :, 0]
+
+
+def told(simulator: Linear, **options: object) -> GaussNewton:
+    tuner = GaussNewton(PRIOR, 0, options, lambda evidence: simulator)
+    tuner.tell(EVIDENCE)
+    return tuner
+
+
+def cube(simulator: Linear) -> Coordinates:
+    return Coordinates(PRIOR, simulator.names, simulator.bounds)
+
+
+def test_the_posterior_of_a_linear_gaussian_problem_is_the_exact_one() -> None:
+    rng = np.random.default_rng(0)
+    design, noise = rng.normal(size=(4000, 3)), 0.5 * rng.normal(size=4000)
+    simulator = Linear(design, np.array([0.8, 0.3, 0.5]), noise)
+    tuner = told(simulator, spread="parameters", floor=1e-6)
+    assert tuner._posterior is not None
+    point, covariance = tuner._posterior
+    width = np.array([2.0, 8.0, np.log(100)])
+    information = (design * width).T @ (design * width) / 0.25
+    prior = cube(simulator)
+    precision = np.linalg.inv(prior.covariance)
+    exact = np.linalg.inv(information + precision)
+    truth = np.array([0.4, 4.3 / 8, (0.5 - np.log(0.1)) / np.log(100)])
+    target = truth * width
+    rhs = (design * width).T @ (design @ target + noise) / 0.25 + precision @ prior.mean
+    np.testing.assert_allclose(point, exact @ rhs, atol=0.1 * np.sqrt(np.diag(exact)).max())
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), np.sqrt(np.diag(exact)), rtol=0.15)
+    assert not tuner.notes
+
+
+@pytest.mark.parametrize("per_window", [1, 40])
+def test_intervals_hold_the_truth_as_often_as_they_say(per_window: int) -> None:
+    """Also where all of a window errs together, which face value takes for forty times the evidence."""
+    inside, total = 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        windows = 60
+        noise = np.repeat(rng.normal(size=windows), per_window)
+        design = np.repeat(rng.normal(size=(windows, 3)), per_window, axis=0)
+        truth = np.array([rng.uniform(0.4, 1.6), rng.normal(), rng.uniform(-1, 1)])
+        tuner = told(Linear(design, truth, noise, per_window), spread="parameters", screen=0)
+        assert tuner._posterior is not None
+        point, covariance = tuner._posterior
+        x = np.array([0.0, -4.0, np.log(0.1)]) + point * np.array([2.0, 8.0, np.log(100)])
+        std = np.sqrt(np.diag(covariance)) * np.array([2.0, 8.0, np.log(100)])
+        inside += int((np.abs(x - truth) < 1.645 * std).sum())
+        total += 3
+    assert 0.8 <= inside / total <= 0.97
+
+
+def test_parameters_that_nothing_tells_are_named_and_keep_the_priors_spread() -> None:
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(500, 3)) * [1.0, 1.0, 0.0]
+    tuner = told(Linear(design, np.array([0.8, 0.3, 0.0]), 0.1 * rng.normal(size=500)), spread="parameters")
+    assert any("not identified" in note and "c (100 %)" in note for note in tuner.notes)
+    form = tuner.result().variables["tuned"].distribution.to_dict()
+    assert form["covariance"][2][2] == pytest.approx(np.log(100) ** 2 / 12, rel=0.02)
+    assert form["covariance"][0][0] < 0.01
+
+
+def test_values_that_are_only_known_together_are_named() -> None:
+    rng = np.random.default_rng(0)
+    both = rng.normal(size=(500, 1))
+    design = np.concatenate((both, both / 4, rng.normal(size=(500, 1))), axis=1)
+    tuner = told(Linear(design, np.array([0.8, 0.3, 0.0]), 0.001 * rng.normal(size=500)))
+    assert any("a and b are only known together" in note and "sum" in note for note in tuner.notes)
+
+
+def test_a_prior_that_excludes_the_data_is_said_so_with_its_entry_and_bound() -> None:
+    rng = np.random.default_rng(0)
+    tuner = told(Linear(rng.normal(size=(500, 3)), np.array([2.6, 0.0, 0.0]), 0.1 * rng.normal(size=500)))
+    assert tuner.notes[0].startswith("a is at its bound 2: the data want it above, which the prior excludes")
+    assert tuner.result().provenance is not None
+    assert tuner.result().provenance["notes"][0] == tuner.notes[0]
+
+
+def test_misfit_widens_the_spread_of_motion_but_never_beyond_the_prior() -> None:
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(300, 3))
+    per_window = np.array([1.0, 0.3, 0.0]) + 0.2 * rng.normal(size=(300, 3))  # parameters that differ
+    simulator = Linear(design, np.zeros(3), (design * per_window).sum(axis=1))
+    narrow, wide = (told(simulator, spread=spread)._wide for spread in ("parameters", "motion"))
+    prior = cube(simulator).covariance
+    assert (np.diag(narrow) < np.diag(wide)).all()
+    assert (np.diag(wide) < 1.05 * np.diag(prior)).all()
+    in_units = np.sqrt(np.diag(wide)) * np.array([2.0, 8.0, np.log(100)])
+    np.testing.assert_allclose(in_units, 0.2, rtol=0.35)
+
+
+def test_outliers_and_diverged_windows_hardly_move_the_estimate() -> None:
+    rng = np.random.default_rng(0)
+    noise = 0.1 * rng.normal(size=600)
+    noise[::20] += 50.0
+    simulator = Linear(rng.normal(size=(600, 3)), np.array([0.8, 0.3, 0.5]), noise)
+    plain = simulator.predictions
+    simulator.predictions = (
+        lambda values: np.where(  # type: ignore[method-assign]
+            (np.arange(600) % 50 == 7)[None, :, None] & (values[:, :1, None] > 0.9), np.nan, plain(values)
+        )
+    )
+    tuner = told(simulator)
+    assert tuner._posterior is not None
+    values = cube(simulator).from_unit(tuner._posterior[0])
+    np.testing.assert_allclose(values, [0.8, 0.3, np.exp(0.5)], atol=0.06)
+
+
+def test_the_tuned_spec_reads_back_the_same() -> None:
+    rng = np.random.default_rng(0)
+    tuner = told(Linear(rng.normal(size=(500, 3)), np.array([0.8, 0.3, 0.5]), 0.1 * rng.normal(size=500)))
+    spec = tuner.result()
+    assert Spec.from_yaml(spec.to_yaml()) == spec
+    read = spec.entries["c"].distribution
+    low, high = np.log(0.1), np.log(10)
+    inside = read.draw(np.zeros(0), {"tuned.c": np.array([0.5, low - 0.2, high + 0.3, -99.0])})
+    np.testing.assert_allclose(inside, np.exp([0.5, low + 0.2, high - 0.3, low]), rtol=1e-9)
+    assert read.accepts(inside[:, None]).all()
+    state = json.loads(json.dumps(tuner.state_dict()))
+    again = GaussNewton(PRIOR, 0, {}, lambda evidence: Linear(np.eye(3), np.zeros(3), np.zeros(3)))
+    again.load_state_dict(state)
+    assert again.result() == spec
+    assert again.notes == tuner.notes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"spread": "wide"}, "gauss_newton.spread: got 'wide', expected motion or parameters"),
+        ({"iterations": 0}, "gauss_newton.iterations: got 0, expected at least 1"),
+        ({"screen": 1.5}, "gauss_newton.screen: got 1.5, expected int"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(DREnvError, match=message):
+        GaussNewton(PRIOR, 0, options, lambda evidence: Linear(np.eye(3), np.zeros(3), np.zeros(3)))
+
+
+class TestGaussNewton(TunerConformance):
+    tuner = GaussNewton
+    options = {"screen": 4, "iterations": 6}  # noqa: RUF012
+    rounds = 4
