@@ -27,7 +27,17 @@ demo: setup
 	@rm -rf $(DEMO)
 	$(BIN)/dr-env train half_cheetah --randomization none --out $(DEMO)/plain
 	$(BIN)/dr-env train half_cheetah --randomization default --out $(DEMO)/randomized
-	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report
+	$(BIN)/dr-env export --task tabletop --frames 64 --width 320 --height 240 --format bop,coco --out $(DEMO)/frames \
+		|| test ! -e $(DEMO)/frames/index.html  # without OpenGL there are no pictures, and the rest stands
+	$(BIN)/dr-env tune record cartpole --out $(DEMO)/logs --seconds 4 --noise 0.002
+	$(BIN)/dr-env tune fit --model cartpole --spec tasks/cartpole/randomization.yaml --log $(DEMO)/logs/logs.yaml \
+		--window 0.3 --but "[3]" --set screen=0 --out $(DEMO)/tuned.yaml --report $(DEMO)/tuned
+	@echo "on a recording that the fit never saw, the untuned and the tuned ranges:"
+	$(BIN)/dr-env tune score --model cartpole --spec tasks/cartpole/randomization.yaml --log $(DEMO)/logs/logs.yaml \
+		--window 0.3 --only "[3]"
+	$(BIN)/dr-env tune score --model cartpole --spec $(DEMO)/tuned.yaml --log $(DEMO)/logs/logs.yaml --window 0.3 --only "[3]"
+	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report \
+		--link $(DEMO)/tuned/report.html $(wildcard $(DEMO)/frames/index.html)
 
 test: setup
 	$(BIN)/python -m pytest
@@ -42,6 +52,8 @@ bench: setup
 	$(BIN)/dr-env bench reset
 	$(BIN)/dr-env bench memory
 	$(BIN)/dr-env bench train
+	$(BIN)/dr-env bench tune
+	$(BIN)/dr-env bench render
 
 clean:
 	rm -rf $(VENV) runs build dist

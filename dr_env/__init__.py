@@ -4,13 +4,14 @@ One declarative `Spec` says what may vary; bound to a model it is a `Plan`, whic
 writes them. `VectorEnv` and `Env` run a `Task` under a Spec through Gymnasium.
 """
 
-from dr_env.binding import Build, Plan, bind, build_model, compile_model
+from dr_env.binding import Build, Plan, bind, build_model, compile_model, propose_looks
 from dr_env.distributions import Distribution, ParameterVector
 from dr_env.envs import (
     DomainRandomization,
     Env,
     Fields,
     GoalEnv,
+    PixelVectorEnv,
     Policy,
     Task,
     TrainedPolicy,
@@ -24,6 +25,7 @@ from dr_env.envs import (
     rollout,
     state_names,
     task_names,
+    with_pixels,
 )
 from dr_env.errors import DREnvError
 from dr_env.records import Draw
@@ -42,6 +44,7 @@ __all__ = [
     "Fields",
     "GoalEnv",
     "ParameterVector",
+    "PixelVectorEnv",
     "Plan",
     "Policy",
     "Selector",
@@ -58,9 +61,11 @@ __all__ = [
     "make_env",
     "make_task",
     "make_vector_env",
+    "propose_looks",
     "rollout",
     "state_names",
     "task_names",
+    "with_pixels",
 ]
 
 register_tasks()

@@ -64,20 +64,21 @@ def digest(*parts: object) -> int:
 
 
 class Stream:
-    """One named stream of keyed uniforms, such as "physics" or "reset".
+    """A named stream of keyed uniforms, such as "physics" or "reset", or columns of several.
 
     Args:
-        stream: the stream's name.
+        stream: the stream's name, or one for each column.
         names: one name a column; each column's values depend on its own name alone.
         widths: the number of values in each column.
     """
 
-    def __init__(self, stream: str, names: tuple[str, ...], widths: tuple[int, ...]) -> None:
+    def __init__(self, stream: str | tuple[str, ...], names: tuple[str, ...], widths: tuple[int, ...]) -> None:
         keys: list[int] = []
         index: list[int] = []
-        for name, width in zip(names, widths, strict=True):
+        streams = (stream,) * len(names) if isinstance(stream, str) else stream
+        for owner, name, width in zip(streams, names, widths, strict=True):
             for element in range(width):
-                keys.append(digest(stream, name))
+                keys.append(digest(owner, name))
                 index.append(element)
         self.total = len(keys)
         key = np.array(keys, np.uint64).reshape(-1)

@@ -5,6 +5,7 @@ RUN/randomization.yaml   the Spec
 RUN/progress.jsonl       the learning curve, a line an update
 RUN/tensorboard/         the same and more, for TensorBoard
 RUN/failures/*.json      Draws that made a simulation diverge, if any did
+RUN/tuned.yaml           the ranges that a tuner has reached, if one drove them
 RUN/checkpoints/STEPS/   policy.safetensors, optimizer.pt, normalizer.npz, state.json
 """
 
@@ -123,7 +124,14 @@ class Run:
             raise DREnvError(f"{self.folder}: no checkpoint yet; train it again with --overwrite")
         return found[-1]
 
-    def save(self, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, norm: VecNormalize, steps: int) -> None:
+    def save(
+        self,
+        policy: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        norm: VecNormalize,
+        steps: int,
+        tuner: Mapping[str, Any] | None = None,
+    ) -> None:
         """Writes a checkpoint beside the last ones, whole or not at all, and drops the oldest."""
         target = self.folder / "checkpoints" / f"{steps:012d}"
         draft = target.with_name(f".{target.name}.{os.getpid()}")
@@ -135,7 +143,7 @@ class Run:
             )
             torch.save(optimizer.state_dict(), draft / "optimizer.pt")
             np.savez(draft / "normalizer.npz", allow_pickle=False, **_normalizer_arrays(norm))
-            (draft / "state.json").write_text(json.dumps({"steps": steps}))
+            (draft / "state.json").write_text(json.dumps({"steps": steps, **({"tuner": tuner} if tuner else {})}))
             if target.exists():
                 shutil.rmtree(target)
             draft.replace(target)
@@ -149,11 +157,22 @@ class Run:
 
 def read_steps(checkpoint: Path) -> int:
     """The environment steps that a checkpoint was trained for."""
+    return int(_read_state(checkpoint)["steps"])
+
+
+def read_tuner(checkpoint: Path) -> dict[str, Any] | None:
+    """The state of the tuner that drove the ranges, or None where none did."""
+    return _read_state(checkpoint).get("tuner")
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / "state.json"
     try:
-        return int(json.loads(path.read_text())["steps"])
+        state: dict[str, Any] = json.loads(path.read_text())
+        int(state["steps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DREnvError(f"{path}: damaged, it should hold the number of steps") from error
+    return state
 
 
 def load_weights(checkpoint: Path, policy: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:

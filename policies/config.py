@@ -58,6 +58,13 @@ class PPOConfig(BaseModel):
     )
     normalize_observations: bool = True
     normalize_rewards: bool = True
+    tuner: str | None = Field(
+        default=None, description="a curriculum that rewrites the ranges while the policy trains: doraemon, adr, ..."
+    )
+    tuner_options: dict[str, Any] = Field(default_factory=dict, description="the tuner's own numbers")
+    success_return: float | None = Field(
+        default=None, description="for a tuner: the return from which an episode is a success, where the task has none"
+    )
     torch_threads: PositiveInt = Field(
         default=1, description="small networks are fastest with one, beside the threads that step environments"
     )

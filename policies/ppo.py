@@ -23,12 +23,14 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, make_task
 from dr_env.files import write_text
 from dr_env.rng import digest
-from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_steps
+from dr_env.tuning import Tuner
+from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_steps, read_tuner
 from policies.config import PPOConfig
 from policies.curriculum import CurriculumCallback
 from policies.history import HistoryVecEnv, RememberingPolicy
 from policies.lean import LeanPPO
 from policies.networks import AsymmetricActorCriticPolicy, Inputs
+from policies.tuned import TunerCallback, environment_spec, tuner_of
 from policies.vecenv import SB3VecEnv
 
 _EPSILON = 1e-8
@@ -52,7 +54,11 @@ class PPOTrainer:
                 f"batch_size: got {config.batch_size}, expected at most n_steps * num_envs = "
                 f"{config.n_steps * config.num_envs}"
             )
-        model, env = build_ppo(request.task, request.randomization, config, request.seed, request.threads)
+        tuner = tuner_of(request.randomization, config, request.seed)
+        varied = environment_spec(request.randomization, tuner)
+        model, env = build_ppo(request.task, varied, config, request.seed, request.threads)
+        if request.warm_start is not None:
+            _warm_start(model, Run(request.warm_start).latest())
         recorded = {
             "algorithm": "ppo",
             "task": request.task,
@@ -62,7 +68,7 @@ class PPOTrainer:
             "ppo": config.model_dump(mode="json"),
         }
         run = Run.create(request.run, recorded, request.randomization, request.overwrite)
-        self._learn(run, model, env, config, 0, request.quiet)
+        self._learn(run, model, env, config, 0, request.quiet, tuner)
         return run.folder
 
     def resume(self, run: Path, steps: int | None, quiet: bool) -> Path:
@@ -75,20 +81,39 @@ class PPOTrainer:
         done = read_steps(checkpoint)
         # other episodes than those that the first part has seen, the same at every resumption
         seed = digest(recorded["seed"], done) >> 33
-        model, env = build_ppo(recorded["task"], folder.spec, config, seed, recorded["threads"])
+        tuner = tuner_of(folder.spec, config, recorded["seed"])
+        state = read_tuner(checkpoint)
+        if tuner is not None and state is not None:
+            tuner.load_state_dict(state)
+        model, env = build_ppo(
+            recorded["task"], environment_spec(folder.spec, tuner), config, seed, recorded["threads"]
+        )
         load_weights(checkpoint, model.policy, model.policy.optimizer)
         norm = model.get_vec_normalize_env()
         assert norm is not None
         load_normalizer(checkpoint, norm)
         folder.rewind(done)
         folder.clear_drafts()
-        self._learn(folder, model, env, config, done, quiet)
+        self._learn(folder, model, env, config, done, quiet, tuner)
         return run
 
-    def _learn(self, run: Run, model: PPO, env: SB3VecEnv, config: PPOConfig, done: int, quiet: bool) -> None:
+    def _learn(
+        self,
+        run: Run,
+        model: PPO,
+        env: SB3VecEnv,
+        config: PPOConfig,
+        done: int,
+        quiet: bool,
+        tuner: Tuner[Any] | None,
+    ) -> None:
         model.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
         model.num_timesteps = done
-        curriculum = CurriculumCallback(env.env, config.total_steps, done)
+        curriculum: CurriculumCallback | TunerCallback = (
+            CurriculumCallback(env.env, config.total_steps, done)
+            if tuner is None
+            else TunerCallback(env, tuner, config.success_return)
+        )
         callback = _Progress(run, env, curriculum, config.total_steps, done, quiet)
         try:
             with callback.listening():
@@ -144,6 +169,14 @@ def build_ppo(task: str, spec: Spec, config: PPOConfig, seed: int, threads: int 
         clip_obs=_CLIP,
     )
     return LeanPPO(env=norm, **ppo_arguments(config, seed)), env
+
+
+def _warm_start(model: PPO, checkpoint: Path) -> None:
+    """Begins with the policy and normaliser of another run; its optimizer begins anew."""
+    load_weights(checkpoint, model.policy)
+    norm = model.get_vec_normalize_env()
+    assert norm is not None
+    load_normalizer(checkpoint, norm)
 
 
 def _with_history(env: SB3VecEnv, config: PPOConfig) -> VecEnv:
@@ -235,7 +268,13 @@ class _Progress(BaseCallback):
     """Progress bar, learning curve, checkpoints, and a stop that loses nothing."""
 
     def __init__(
-        self, run: Run, env: SB3VecEnv, curriculum: CurriculumCallback, total: int, done: int, quiet: bool
+        self,
+        run: Run,
+        env: SB3VecEnv,
+        curriculum: CurriculumCallback | TunerCallback,
+        total: int,
+        done: int,
+        quiet: bool,
     ) -> None:
         super().__init__()
         self._run, self._env, self._curriculum = run, env, curriculum
@@ -267,7 +306,10 @@ class _Progress(BaseCallback):
             return
         norm = model.get_vec_normalize_env()
         assert norm is not None
-        self._run.save(model.policy, model.policy.optimizer, norm, steps)
+        tuner = self._curriculum.tuner if isinstance(self._curriculum, TunerCallback) else None
+        self._run.save(model.policy, model.policy.optimizer, norm, steps, tuner.state_dict() if tuner else None)
+        if tuner is not None:
+            tuner.result().save(self._run.folder / "tuned.yaml")
         self._saved = steps
 
     def _on_training_start(self) -> None:
@@ -309,7 +351,10 @@ class _Progress(BaseCallback):
             shown += f"  success {100 * row['success_rate']:.0f} %"
         vector = self._env.env
         row["acceptance_rate"] = vector.acceptance_rate
-        row["curriculum_share"] = self._curriculum.share
+        if isinstance(self._curriculum, CurriculumCallback):
+            row["curriculum_share"] = self._curriculum.share
+        else:
+            row["spread"] = self._curriculum.spread
         self.logger.record("dr/acceptance_rate", vector.acceptance_rate)
         self.logger.record("dr/failures", vector.failures)
         self._run.log(row)

@@ -35,6 +35,8 @@ class SB3VecEnv(VecEnv):
         self._steps = 0
         self._start = time.perf_counter()
         self._actions: NDArray[np.float32] = np.zeros(env.action_space.shape or (), np.float32)
+        self.ended: tuple[NDArray[np.intp], NDArray[np.float64], dict[str, Any]] = (np.arange(0), np.zeros(0), {})
+        """Of the last step: the environments whose episodes ended, their returns, and `VectorEnv`'s info."""
 
     def reset(self) -> VecEnvObs:
         """Starts new episodes everywhere."""
@@ -59,10 +61,12 @@ class SB3VecEnv(VecEnv):
         self._lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = terminated | truncated
-        if done.any():
+        ended = np.flatnonzero(done)
+        self.ended = ended, self._returns[ended], info
+        if len(ended):
             elapsed = round(time.perf_counter() - self._start, 6)
             failures = info.get("dr_failure", np.zeros(self.num_envs, bool))
-            for i in np.flatnonzero(done).tolist():
+            for i in ended.tolist():
                 infos[i] = {
                     "terminal_observation": _float32(info["final_obs"][i]),
                     "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),

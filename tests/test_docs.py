@@ -10,7 +10,7 @@ import pytest
 from dr_env import Spec
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [
     pytest.param(language, code, id=f"{page.name}-{i}")
     for page in PAGES

@@ -24,7 +24,8 @@ def bench(
     """Measure speed against rivals in the same run, within a minute.
 
     Args:
-        name: What to measure: vector (environment steps), reset (new episodes), memory or train (PPO end to end).
+        name: What to measure: vector (environment steps), reset (new episodes), memory, train (PPO end to end),
+            tune (recordings replayed) or render (labelled frames).
         task: The task.
         as_json: Print one JSON object as the last line.
     """

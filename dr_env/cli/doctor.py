@@ -13,7 +13,7 @@ from rich.table import Table
 
 from dr_env.envs import task_names
 from dr_env.errors import DREnvError
-from dr_env.rendering import INSTALL_GL, gl_backend
+from dr_env.rendering import INSTALL_GL, INSTALL_VULKAN, gl_backend
 
 _PACKAGES = (
     "dr-env",
@@ -29,14 +29,15 @@ _PACKAGES = (
 
 # in a process of its own: a broken driver may end it
 _PROBE = """
-import mujoco
-from dr_env.rendering import renderer
+import mujoco, sys
+from dr_env.rendering import make_renderer
 model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom size="1"/></worldbody></mujoco>')
-with renderer(model, 64, 64) as probe:
-    data = mujoco.MjData(model)
-    mujoco.mj_forward(model, data)
-    assert probe.render(model, data).any()
-    print(probe.gl_renderer())
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+probe = make_renderer(sys.argv[1], model, 64, 64)
+assert probe.images(model, data).rgb.any(), "the picture is black"
+print("\\n" + probe.provenance()["gl_renderer"])
+probe.close()
 """
 
 
@@ -57,10 +58,14 @@ def doctor() -> None:
     table.add_row("tasks", ", ".join(task_names()) or "[red]none[/red]", "" if task_names() else "pip install -e .")
     found, works = _gl()
     table.add_row("OpenGL", found if works else f"[yellow]{found}[/yellow]", "" if works else INSTALL_GL)
+    physical, vulkan = _probe("filament")
+    table.add_row("Vulkan", physical if vulkan else f"[yellow]{physical}[/yellow]", "" if vulkan else INSTALL_VULKAN)
     console = Console()
     console.print(table)
     if not works:
         console.print("Without OpenGL, physics and training work; pictures and videos do not.")
+    if not vulkan:
+        console.print("Without Vulkan, only the filament renderer does not work; the classic one needs OpenGL.")
     if broken or not task_names():
         sys.exit(1)
 
@@ -70,8 +75,15 @@ def _gl() -> tuple[str, bool]:
         backend = gl_backend()
     except DREnvError:
         return "none", False
-    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=120, check=False)
+    found, works = _probe("classic")
+    return f"{backend}{': ' if works else ' fails: '}{found}", works
+
+
+def _probe(renderer: str) -> tuple[str, bool]:
+    """What a renderer draws with, or why it does not."""
+    command = [sys.executable, "-c", _PROBE, renderer]
+    probe = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if probe.returncode:
         lines = probe.stderr.strip().splitlines() or [f"the probe ended with {probe.returncode}"]
-        return f"{backend} fails: {lines[-1]}", False
-    return f"{backend}: {probe.stdout.strip()}", True
+        return lines[-1], False
+    return probe.stdout.strip().splitlines()[-1], True

@@ -17,15 +17,22 @@ from dr_env.spec import Spec
 
 
 def inspect(
-    model: tyro.conf.Positional[str | None] = None, *, write_spec: Path | None = None, overwrite: bool = False
+    model: tyro.conf.Positional[str | None] = None,
+    *,
+    write_spec: Path | None = None,
+    looks: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """List what can vary in a model, with nominal values, units and limits; without a model, every field there is.
 
     Args:
         model: An MJCF file, or an installed task.
         write_spec: Write a Spec with ranges to start from to this file.
+        looks: Put everything that pictures show into it as well.
         overwrite: Replace that file if it exists.
     """
+    if looks and write_spec is None:
+        raise DREnvError("--looks: needs --write-spec, the file to propose ranges in")
     if model is None:
         if write_spec is not None:
             raise DREnvError("--write-spec: needs a model, an MJCF file or an installed task")
@@ -48,5 +55,5 @@ def inspect(
     if write_spec is not None:
         if write_spec.exists() and not overwrite:
             raise DREnvError(f"{write_spec}: exists; choose another file or --overwrite")
-        write_text(write_spec, propose(build.model))
+        write_text(write_spec, propose(build.model, looks))
         console.print(f"wrote {write_spec}", markup=False, highlight=False, soft_wrap=True)

@@ -11,9 +11,15 @@ import tyro
 from dr_env.cli.bench import bench
 from dr_env.cli.doctor import doctor
 from dr_env.cli.evaluate import evaluate
+from dr_env.cli.export import export
 from dr_env.cli.inspect import inspect
+from dr_env.cli.preview import preview
+from dr_env.cli.relabel import relabel
+from dr_env.cli.replay import replay
 from dr_env.cli.spec import check, schema
 from dr_env.cli.train import train
+from dr_env.cli.tune import app as tune
+from dr_env.cli.validate import validate
 from dr_env.errors import DREnvError
 
 _spec = tyro.extras.SubcommandApp()
@@ -25,8 +31,14 @@ app.command(train)
 app.command(evaluate)
 app.command(inspect)
 app.command(_spec, name="spec")
+app.command(validate)
+app.command(tune, name="tune")
 app.command(doctor)
 app.command(bench)
+app.command(export)
+app.command(replay)
+app.command(relabel)
+app.command(preview)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -40,7 +40,7 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
         found.append(
             Marginal(
                 entry=entry.name,
-                elements=(entry.name,) if entry.shared else entry.matches,
+                elements=(entry.name,) if entry.shared else entry.labels,
                 law=_law(training.sampler.nodes[entry.name]),
                 drawn=drawn[entry.name].reshape(-1, entry.width),
                 first=first[entry.name].reshape(-1, entry.width),

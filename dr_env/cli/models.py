@@ -22,15 +22,19 @@ def _is_file(name: str) -> bool:
     return name not in task_names() and name.endswith((".xml", ".mjcf", ".urdf"))
 
 
-def load_model(name: str, spec: Spec) -> tuple[Build, tuple[str, ...]]:
-    """The model, compiled with what the Spec needs, and the names of the task's observations."""
+def load_mjspec(name: str) -> tuple[mujoco.MjSpec, tuple[str, ...]]:
+    """The model's description, and the names of the task's observations."""
     if not _is_file(name):
         task = make_task(name)
         mjspec = task.mjspec()
-        names = task.observation_names(compile_model(mjspec, Spec()))
-    else:
-        try:
-            mjspec, names = mujoco.MjSpec.from_file(name), ()
-        except ValueError as error:
-            raise DREnvError(f"{name}: MuJoCo cannot read it: {error}") from error
+        return mjspec, task.observation_names(compile_model(mjspec, Spec()))
+    try:
+        return mujoco.MjSpec.from_file(name), ()
+    except ValueError as error:
+        raise DREnvError(f"{name}: MuJoCo cannot read it: {error}") from error
+
+
+def load_model(name: str, spec: Spec) -> tuple[Build, tuple[str, ...]]:
+    """The model, compiled with what the Spec needs, and the names of the task's observations."""
+    mjspec, names = load_mjspec(name)
     return build_model(mjspec, spec, names), names

@@ -12,6 +12,10 @@ from dr_env.envs import TrainRequest, as_spec, make_task, make_trainer
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
+Settings = Annotated[
+    tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"), tyro.conf.UseAppendAction
+]  # each --set adds one
+
 
 def train(
     task: tyro.conf.Positional[str | None] = None,
@@ -22,7 +26,7 @@ def train(
     steps: int | None = None,
     algorithm: str = "ppo",
     config: Path | None = None,
-    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")] = (),
+    settings: Settings = (),
     threads: int = 0,
     resume: Path | None = None,
     overwrite: bool = False,
@@ -64,7 +68,7 @@ def train(
             seed=seed,
             steps=steps,
             threads=threads,
-            settings=_settings(settings),
+            settings=read_settings(settings),
             config=config,
             overwrite=overwrite,
             quiet=quiet,
@@ -73,7 +77,8 @@ def train(
     print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}")
 
 
-def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+def read_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE pairs, the values as YAML reads them."""
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

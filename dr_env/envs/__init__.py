@@ -1,6 +1,9 @@
 """Gymnasium environments of a task, one or many."""
 
 from dr_env.envs.env import Env, GoalEnv
+from dr_env.envs.logged_return import return_of_log
+from dr_env.envs.objective import Objective
+from dr_env.envs.pixels import PixelVectorEnv, with_pixels
 from dr_env.envs.registration import as_spec, make_env, make_task, make_vector_env, register_tasks, task_names
 from dr_env.envs.rollout import Episodes, Policy, StatefulPolicy, rollout
 from dr_env.envs.stability import Failure, try_out
@@ -16,6 +19,8 @@ __all__ = [
     "Failure",
     "Fields",
     "GoalEnv",
+    "Objective",
+    "PixelVectorEnv",
     "Policy",
     "StatefulPolicy",
     "Task",
@@ -29,8 +34,10 @@ __all__ = [
     "make_trainer",
     "make_vector_env",
     "register_tasks",
+    "return_of_log",
     "rollout",
     "state_names",
     "task_names",
     "try_out",
+    "with_pixels",
 ]

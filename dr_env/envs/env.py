@@ -11,11 +11,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from dr_env.binding import Rows
+from dr_env.binding import Plan, Rows
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.envs.view import Context, Observation, row
-from dr_env.records import Draw
+from dr_env.records import Columns, Draw
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
@@ -76,6 +76,10 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
     def randomization(self) -> Spec:
         """What varies."""
         return self._vector.randomization
+
+    def wear(self, plan: Plan, columns: Columns | None) -> None:
+        """Shows the looks that another Plan of this model gives a Draw, columns of one row; None for none."""
+        self._vector.wear(plan, columns)
 
     @property
     def rows(self) -> Rows:

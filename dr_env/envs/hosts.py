@@ -76,7 +76,7 @@ class OwnHost:
         self.plan = spec.bind(env.model, env.task.observation_names(env.model))
         self._refuse_changes()
         self.redraws = Redraws(self.plan, env.task.dt, 1)
-        self._rows = env.rows
+        self._env, self._rows = env, env.rows
 
     def _refuse_changes(self) -> None:
         """What changes within an episode needs an environment that knows of it from the start."""
@@ -97,8 +97,9 @@ class OwnHost:
             self.rewrite(columns)
 
     def rewrite(self, columns: Columns) -> None:
-        """Writes a Draw."""
+        """Writes a Draw, its looks where the environment takes pictures."""
         self.plan.write(self._rows, _ONE, columns)
+        self._env.wear(self.plan, columns)
 
     def check(self) -> None:
         """Its model stays."""
@@ -116,9 +117,10 @@ class OwnHost:
         return False
 
     def restore(self) -> None:
-        """Gives the batch the nominal values back."""
-        for name, nominal in self.plan.nominal.items():
-            self._rows.write(name, _ONE, nominal[None])
+        """Gives the batch, and the canvas of its pictures, the nominal values back."""
+        for name in self.plan.nominal.keys() - self.plan.visual:
+            self._rows.write(name, _ONE, self.plan.nominal[name][None])
+        self._env.wear(self.plan, None)
         if self.plan.recompute:
             self._rows.recompute(_ONE)
 

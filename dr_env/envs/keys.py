@@ -28,6 +28,10 @@ class EpisodeKeys:
         self.episodes: Keys = np.zeros(num_envs, np.uint64)
         self.seeded = False
 
+    def of(self, i: int) -> tuple[int, int, int]:
+        """One environment's keys, as plain numbers."""
+        return int(self.seeds[i]), int(self.environments[i]), int(self.episodes[i])
+
     def seed(self, seed: int | Sequence[int | None] | None, source: np.random.Generator) -> bool:
         """Takes a seed for all, or one for each; `source` gives those that are None.
 

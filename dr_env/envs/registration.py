@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.vector import AutoresetMode
 
 from dr_env.envs.env import Env, GoalEnv
 from dr_env.envs.mjcf import MjcfTask
+from dr_env.envs.pixels import ObservationKind, PixelVectorEnv, check_kind, with_pixels
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError, unknown_name
@@ -71,19 +73,41 @@ def as_spec(randomization: Randomization, task: Task) -> Spec:
     return Spec.load(randomization)
 
 
-def make_env(*, task: str, randomization: Randomization = None, **arguments: Any) -> Env:
-    """Makes one environment of an installed task; what `gymnasium.make` calls."""
+def make_env(
+    *, task: str, randomization: Randomization = None, observation: ObservationKind = "state", **arguments: Any
+) -> gym.Env[Any, Any]:
+    """Makes one environment of an installed task; what `gymnasium.make` calls.
+
+    With `observation` "pixels" or "dict" it shows pictures (`with_pixels`).
+    """
     made = make_task(task)
+    check_kind(observation)
     cls = GoalEnv if made.goal else Env
-    return cls(made, as_spec(randomization, made), **arguments)
+    if observation != "state":
+        arguments["render_mode"] = "rgb_array"
+    return with_pixels(cls(made, as_spec(randomization, made), **arguments), observation)
 
 
 def make_vector_env(
-    *, task: str, num_envs: int = 1, randomization: Randomization = None, **arguments: Any
-) -> VectorEnv:
-    """Makes a vector environment of an installed task; what `gymnasium.make_vec` calls."""
+    *,
+    task: str,
+    num_envs: int = 1,
+    randomization: Randomization = None,
+    observation: ObservationKind = "state",
+    stack: int = 1,
+    **arguments: Any,
+) -> VectorEnv | PixelVectorEnv:
+    """Makes a vector environment of an installed task; what `gymnasium.make_vec` calls.
+
+    With `observation` "pixels" or "dict" it shows the last `stack` pictures (`PixelVectorEnv`).
+    """
     made = make_task(task)
-    return VectorEnv(made, num_envs, as_spec(randomization, made), **arguments)
+    check_kind(observation)
+    spec = as_spec(randomization, made)
+    if observation == "state":
+        return VectorEnv(made, num_envs, spec, **arguments)
+    arguments |= {"render_mode": "rgb_array", "autoreset_mode": AutoresetMode.DISABLED}
+    return PixelVectorEnv(VectorEnv(made, num_envs, spec, **arguments), observation, stack)
 
 
 def gymnasium_id(name: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import JOINT_WIDTHS
+from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
 Fields = Mapping[str, Array]
@@ -102,6 +103,10 @@ class Task(ABC):
     def reset_width(self, model: mujoco.MjModel) -> int:
         """How many random numbers an initial state takes."""
         return int(model.nq + model.nv)
+
+    def under(self, spec: Spec) -> Task:
+        """The task as a Spec's `scene` has it; by default, for tasks that compose none, the task itself."""
+        return self
 
     @functools.cached_property
     def dt(self) -> float:

@@ -30,6 +30,7 @@ class TrainRequest:
     config: Path | None = None  # None: the task's own
     overwrite: bool = False
     quiet: bool = False
+    warm_start: Path | None = None  # a run whose policy and normaliser to begin with
 
 
 @dataclasses.dataclass(frozen=True)

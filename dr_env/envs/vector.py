@@ -13,17 +13,17 @@ from gymnasium.vector.utils import batch_space
 from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
-from dr_env.binding import BatchRows, build_model, compile_model
+from dr_env.binding import BatchRows, Plan, build_model, compile_model
 from dr_env.envs.forces import FIELD, ExternalForces
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.initial import InitialState
 from dr_env.envs.keys import EpisodeKeys
+from dr_env.envs.pictures import PictureTaker
 from dr_env.envs.redraw import Redraws
 from dr_env.envs.task import Task
 from dr_env.envs.view import Context, Observation, View
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
-from dr_env.rendering import ClassicRenderer
 from dr_env.rng import Lookahead, Stream
 from dr_env.sensors import Effects
 from dr_env.spec import Spec
@@ -91,6 +91,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.randomization = randomization if randomization is not None else Spec()
         self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
+        task = task.under(self.randomization)
         self.max_episode_steps = max_episode_steps or task.max_episode_steps
 
         nominal = compile_model(task.mjspec(), Spec())
@@ -145,7 +146,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._accepted = self._refused = 0
         self.failures = 0
         """Simulations that have diverged so far."""
-        self._renderer: ClassicRenderer | None = None
+        self._renderer: PictureTaker | None = None
+        self._worn: tuple[Plan, Columns | None] | None = None
         self._size = width, height
 
     @property
@@ -153,6 +155,16 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         """The share of Draws that physics allowed, of all drawn so far."""
         total = self._accepted + self._refused
         return self._accepted / total if total else 1.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of its pictures, in pixels."""
+        return self._size
+
+    @property
+    def columns(self) -> Columns:
+        """The Draws that the environments run now, as columns."""
+        return self._columns
 
     @property
     def draws(self) -> list[Draw]:
@@ -355,15 +367,23 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         """RGB images (height, width, 3) of the environments `ids`, by default all, each with its own model."""
         if self.render_mode is None:
             return None
+        plan, columns = self._worn or (self.plan, self._columns)
         if self._renderer is None:
             self._canvas = self._batch.get_model(0)
-            self._renderer = ClassicRenderer(self._canvas, *self._size, self.task.camera)
+            self._renderer = PictureTaker(self._canvas, plan, self.task.camera, self._size)
         frames = []
         for i in range(self.num_envs) if ids is None else ids:
             model, data = self._batch.get_model(i, self._canvas), self._batch.get_data(i)
+            draw = columns and {name: column[i : i + 1] for name, column in columns.items()}
+            plan.dress(model, draw)
             mujoco.mj_forward(model, data)
-            frames.append(self._renderer.render(model, data))
+            key = (*self._keys.of(i), int(self._elapsed[i]))
+            frames.append(self._renderer.take(model, data, plan, draw, key))
         return tuple(frames)
+
+    def wear(self, plan: Plan, columns: Columns | None) -> None:
+        """Shows the looks that another Plan of this model gives the environments by their Draws; None for none."""
+        self._worn = plan, columns
 
     def close_extras(self, **_: Any) -> None:
         """Frees the renderer."""

@@ -76,7 +76,7 @@ def test_train_evaluate_and_report(tmp_path: Path, capsys: pytest.CaptureFixture
     assert report["verdict"] in page.replace("&#39;", "'")
     assert "motor_delay" in page
     assert "not modelled" in page
-    assert 4 <= page.count("data:image/png;base64,") <= 6  # learning, returns, coverage, and what there is of effects
+    assert 3 <= page.count("data:image/png;base64,") <= 6  # learning, returns, coverage, and what there is of effects
     assert set(report["sensitivity"]) == {"plain", "randomized"}
     assert report["coverage"][0]["entry"] == "pole_mass"
     assert all(found["acceptance_rate"] == 1 for found in report["coverage"])

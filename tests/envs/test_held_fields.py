@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from dr_env import Draw, Spec, Task, VectorEnv, make_task
-from dr_env.binding import FIELDS, Field
+from dr_env.binding import FIELDS, IMAGED, Field
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.held import HELD
 from tests.conftest import FULL_MODEL, entry, spec_of
 
-ACTED_ON = [f for f in FIELDS if f.array.startswith(HELD) and f.array not in DERIVED]
+ACTED_ON = [f for f in FIELDS if f.array.startswith(HELD) and f.array not in DERIVED and not f.array.startswith(IMAGED)]
 NAMES = {"body": "cart", "sensor": "encoder", "action": "*", "observation": "*"}
 VALUES = {
     "push_force": 5.0, "push_duration": 0.1, "push_impulse": 1.0, "push_rate": 20.0, "push_interval": 0.05,

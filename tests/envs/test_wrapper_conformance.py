@@ -195,6 +195,8 @@ def test_around_our_own_environments(task: str) -> None:
             "delay",
             "com",
             "pseudo_inertia",
+            "texture",
+            "sky",
         ):
             del form["entries"][name]
     form["entries"]["reading"] = entry({"observation": "*"}, "noise", "set", type="constant", value=0.01)

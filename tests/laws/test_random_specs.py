@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dr_env import DomainRandomization, Env, Spec, VectorEnv
 from dr_env.binding.held import HELD
+from dr_env.binding.rows import attribute
 from dr_env.spec import json_schema
 from tests.conftest import entry, model_bytes, spec_of
 from tests.laws.strategies import Case, cases
@@ -33,8 +34,7 @@ def _keys(n: int) -> tuple[Any, Any, Any]:
 
 
 def _value(model: mujoco.MjModel, name: str) -> Any:
-    holder, attribute = (model.opt, name[4:]) if name.startswith("opt.") else (model, name)
-    return np.asarray(getattr(holder, attribute), np.float64).reshape(-1)
+    return np.asarray(attribute(model, name), np.float64).reshape(-1)
 
 
 @given(cases())

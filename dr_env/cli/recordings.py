@@ -1,0 +1,85 @@
+"""Recordings named on the command line, and the model that they are played on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import mujoco
+from rich.console import Console
+
+from dr_env.binding import Build, build_model, compile_model
+from dr_env.cli.models import load_mjspec
+from dr_env.envs.replay import Replay
+from dr_env.envs.windows import layout_of
+from dr_env.errors import DREnvError
+from dr_env.logs import Layout, read_logs
+from dr_env.spec import Spec
+from dr_env.tuning import Log
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A model's description, what its task observes, and recordings of it.
+
+    Args:
+        mjspec: the description, its controls unlimited: what was commanded to the target is what it did.
+        observations: names of the task's observations.
+        logs: the recordings.
+    """
+
+    mjspec: mujoco.MjSpec
+    observations: tuple[str, ...]
+    logs: tuple[Log, ...]
+
+    def build(self, spec: Spec) -> Build:
+        """The model, compiled for a Spec."""
+        return build_model(self.mjspec, spec, self.observations)
+
+    def replay(self, spec: Spec, logs: tuple[Log, ...], window: float, need_values: bool = True) -> Replay:
+        """A replay of some recordings under a Spec."""
+        return Replay(self.build(spec), spec, logs, window, observations=self.observations, need_values=need_values)
+
+
+def load_bench(
+    model: str, log: Path, data: Path | None, only: tuple[str, ...] = (), but: tuple[str, ...] = ()
+) -> Bench:
+    """Reads model and recordings, and says what seems wrong with them.
+
+    Args:
+        model: an MJCF file or an installed task.
+        log: the column map.
+        data: the folder of the recordings, by default the column map's.
+        only, but: parts of recordings' names to keep, or to leave out.
+    """
+    mjspec, observations = load_mjspec(model)
+    for actuator in mjspec.actuators:
+        actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
+    logs, findings = read_logs(log, Layout(*layout_of(compile_model(mjspec, Spec()))), data)
+    console = Console(stderr=True)
+    for finding in findings:
+        console.print(f"note: {finding}", markup=False, highlight=False, soft_wrap=True)
+    for part in (*only, *but):
+        if not any(part in found.name for found in logs):
+            raise DREnvError(f"{log}: no recording's name has '{part}' in it: {', '.join(x.name for x in logs[:20])}")
+    kept = [
+        found
+        for found in logs
+        if (not only or any(part in found.name for part in only)) and not any(part in found.name for part in but)
+    ]
+    if not kept:
+        raise DREnvError(f"{log}: no recording is left")
+    return Bench(mjspec, observations, tuple(kept))
+
+
+def window_seconds(window: str) -> float:
+    """`0.5`, or `whole` for recordings whole."""
+    if window == "whole":
+        return float("inf")
+    try:
+        seconds = float(window)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise DREnvError(f"--window: got {window!r}, expected seconds above 0, or whole")
+    return seconds

@@ -1,0 +1,78 @@
+"""`dr-env tune compare`: every tuning method on hidden targets, at equal cost on the target."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from dr_env.comparison.cells import Tier, cells, path_of, read_results, write_result
+from dr_env.comparison.page import write_page
+from dr_env.comparison.recovery import recover
+from dr_env.comparison.transfer import transfer
+from dr_env.errors import DREnvError
+from dr_env.files import check_writable
+from dr_env.records import versions
+
+
+def compare(
+    *,
+    tier: Tier = 0,
+    out: Path,
+    full: bool = False,
+    seeds: int | None = None,
+    methods: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
+    sizes: tuple[int, ...] = (),
+    steps: int | None = None,
+    algorithm: str = "ppo",
+    report_only: bool = False,
+) -> None:
+    """Compare tuning methods on hidden targets; goes on where it was stopped.
+
+    Each cell (a method in one situation under one seed) has its own JSON file in OUT/cells, written when it is
+    done; cells that are there are not run again. Then OUT/table.md, OUT/report.json and OUT/report.html are made of
+    all cells that are there, whatever the other arguments.
+
+    Args:
+        tier: 0 recovers parameters from recordings (minutes to hours); 1 trains policies on cart-pole and pendulum; 2
+            on hopper with a delay that the Spec lacks.
+        out: The folder of results; that of an earlier run goes on.
+        full: The larger protocol, with the settings of the papers.
+        seeds: How many; by default 20 in tier 0, 3 in the others.
+        methods: Some methods only.
+        tasks: Some tasks only.
+        sizes: Transitions (tier 0), or target episodes that each method may spend.
+        steps: Training steps for each policy (tiers 1 and 2).
+        algorithm: What trains policies.
+        report_only: Run nothing; make the tables and pages of what is there.
+    """
+    check_writable(out)
+    wanted = cells(tier, full, seeds, methods, tasks, sizes, steps)
+    missing = [] if report_only else [cell for cell in wanted if not path_of(out, cell).exists()]
+    failed = 0
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("cells", total=len(wanted), completed=len(wanted) - len(missing))
+        for cell in missing:
+            progress.update(bar, description=cell.name)
+            try:
+                result = recover(cell) if cell.tier == 0 else transfer(cell, out, algorithm)
+            except DREnvError as error:
+                failed += 1
+                console.print(f"{cell.name}: {error}", style="red", highlight=False)
+            else:
+                write_result(out, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
+            progress.advance(bar)
+    results = read_results(out)
+    if not results:
+        raise DREnvError(f"{out}: no cell has run; nothing to report")
+    page = write_page(results, out)
+    print((out / "table.md").read_text())
+    print(f"report: {page}")
+    if failed:
+        print(f"{failed} cells failed; run the command again to try them again", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,197 @@
+"""`dr-env tune fit`: from recordings of the target to a tuned Spec."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+import yaml
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from dr_env.cli.recordings import Bench, load_bench, window_seconds
+from dr_env.cli.tune_score import evaluate_spec, show
+from dr_env.envs.replay import Replay
+from dr_env.errors import DREnvError
+from dr_env.evaluation.figures import data_uri
+from dr_env.evaluation.motion import MotionScore
+from dr_env.evaluation.plots_motion import marginals
+from dr_env.files import check_writable, write_text
+from dr_env.spec import Spec
+from dr_env.tuning import Log, TargetTransitions, Tuner, make_tuner, tuner_class
+
+Array = NDArray[np.float64]
+
+_DRAWS = 64
+
+
+def fit(
+    *,
+    model: str,
+    spec: Path,
+    log: Path,
+    out: Path,
+    data: Path | None = None,
+    method: str = "gauss_newton",
+    window: str = "0.5",
+    folds: int = 0,
+    seed: int = 0,
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+    only: tuple[str, ...] = (),
+    but: tuple[str, ...] = (),
+    report: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Fit a Spec to recordings; writes a tuned Spec, which trains policies as any other.
+
+    Args:
+        model: An MJCF file or an installed task.
+        spec: The prior, a Spec whose ranges are wide enough to hold the truth.
+        log: The recordings' column map.
+        out: The tuned Spec's file.
+        data: The folder of the recordings, by default the column map's.
+        method: The tuner; see `dr-env tune methods`.
+        window: Seconds from one reset to the recorded state to the next, or `whole`.
+        folds: Cross-validate first: fit so many times, each without one part of the recordings, and score on that.
+        seed: Of everything random.
+        set: A number of the method's, such as spread=parameters; may be repeated.
+        only: Use recordings alone whose name has one of these parts.
+        but: Leave out recordings whose name has one of these parts.
+        report: A folder for report.html, report.json and figures.
+        quiet: No progress bar.
+    """
+    prior = Spec.load(spec)
+    options = dict(_option(text) for text in set)
+    if "transitions" not in tuner_class(method).needs:
+        raise DREnvError(f"--method: {method} takes no recordings; see dr-env tune methods")
+    for folder in (out.parent, *([report] if report else [])):
+        check_writable(folder)
+    seconds = window_seconds(window)
+    bench = load_bench(model, log, data, only, but)
+    console = Console()
+    scores: list[MotionScore] = []
+    for i, (rest, held) in enumerate(_folds(bench.logs, folds)):
+        tuner = _run(Bench(bench.mjspec, bench.observations, rest), prior, method, options, seconds, seed, quiet)
+        left_out = Bench(bench.mjspec, bench.observations, held)
+        found, _ = evaluate_spec(left_out, tuner.result(), seconds, _DRAWS, seed)
+        names = ", ".join(log.name for log in held[:3]) + (" ..." if len(held) > 3 else "")
+        console.print(f"fold {i + 1} of {folds}, scored on what it did not see: {names}", markup=False, soft_wrap=True)
+        show(found)
+        scores.append(found)
+    tuner = _run(bench, prior, method, options, seconds, seed, quiet)
+    tuned = tuner.result()
+    tuned.save(out)
+    notes = tuple(getattr(tuner, "notes", ()))
+    for note in notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    left = sorted(_left_out(bench, prior, seconds).items())
+    for name, why in left:
+        console.print(f"note: {name} stays as it is: {why}", markup=False, highlight=False, soft_wrap=True)
+    if report is not None:
+        _write_report(report, bench, prior, tuned, seconds, seed, notes, scores)
+        console.print(f"wrote {report / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise DREnvError(f"--set: got {text!r}, expected key=value, such as spread=parameters")
+    return key, yaml.safe_load(value)
+
+
+def _folds(logs: tuple[Log, ...], count: int) -> list[tuple[tuple[Log, ...], tuple[Log, ...]]]:
+    """Recordings to fit and recordings to score on, for each fold; every recording is left out once."""
+    if count == 0:
+        return []
+    if not 2 <= count <= len(logs):
+        raise DREnvError(f"--folds: got {count}, expected 2 to {len(logs)}, the number of recordings, or 0")
+    return [(tuple(log for i, log in enumerate(logs) if i % count != k), tuple(logs[k::count])) for k in range(count)]
+
+
+def _run(
+    bench: Bench, prior: Spec, method: str, options: dict[str, Any], window: float, seed: int, quiet: bool
+) -> Tuner[Any]:
+    """A tuner that has been told of the recordings."""
+    finite = window if np.isfinite(window) else min(log.duration for log in bench.logs)
+    tuner = make_tuner(method, prior, seed, options, lambda evidence: bench.replay(prior, evidence.logs, window))
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        task = bar.add_task(f"{method}: simulating", total=None)
+        if hasattr(tuner, "report"):
+            tuner.report = lambda i, cost: bar.update(task, description=f"{method}: iteration {i}, cost {cost:.4g}")
+        tuner.tell(TargetTransitions(bench.logs, finite))
+    return tuner
+
+
+def _left_out(bench: Bench, prior: Spec, window: float) -> dict[str, str]:
+    return bench.replay(prior, bench.logs[:1], window).values.left_out
+
+
+def _write_report(
+    folder: Path,
+    bench: Bench,
+    prior: Spec,
+    tuned: Spec,
+    window: float,
+    seed: int,
+    notes: tuple[str, ...],
+    folds: list[MotionScore],
+) -> None:
+    """Writes figures, report.json and report.html: the prior and the tuned Spec on the recordings."""
+    before, first = evaluate_spec(bench, prior, window, _DRAWS, seed)
+    after, second = evaluate_spec(bench, tuned, window, _DRAWS, seed, folder)
+    values = [_values(replay, seed) for replay in (first, second)]
+    shared = {name: x for name, x in values[0].items() if name in values[1] and np.ptp(x) > 0}
+    marginals(folder / "marginals.png", shared, values[1])
+    form = {"prior": before.to_dict(), "tuned": after.to_dict(), "left_out": [fold.to_dict() for fold in folds]}
+    write_text(folder / "report.json", json.dumps({**form, "notes": list(notes)}, indent=1))
+    rows = [("prior", before), ("tuned", after), *((f"fold {i + 1}, left out", fold) for i, fold in enumerate(folds))]
+    names = list(after.rmse)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join(
+        f"<tr><td>{label}</td>{''.join(f'<td>{found.rmse[name]:.4f}</td>' for name in names)}"
+        f"<td>{_mean_coverage(found, '50')}</td><td>{_mean_coverage(found, '90')}</td>"
+        f"<td>{found.log_likelihood:.3f}</td></tr>"
+        for label, found in rows
+    )
+    pictures = "".join(
+        f"<h2>{title}</h2><img src='{data_uri((folder / name).read_bytes(), 'image/png')}'>"
+        for title, name in (("Predicted and recorded motion", "motion.png"), ("Values drawn", "marginals.png"))
+    )
+    listed = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    write_text(
+        folder / "report.html",
+        "<!doctype html><meta charset='utf-8'><title>Tuned from recordings</title>"
+        "<style>body{font:15px sans-serif;margin:2em auto;max-width:70em}td,th{padding:.2em .8em;text-align:right}"
+        "td:first-child{text-align:left}img{max-width:100%}</style><h1>Tuned from recordings</h1>"
+        f"<p>{len(bench.logs)} recordings, {after.windows} windows. RMSE of the middle Draw by coordinate; the share "
+        "of measured numbers in the ensemble's middle 50 and 90 %; log-likelihood of a measured number.</p>"
+        f"<table><tr><th></th>{head}<th>50 %</th><th>90 %</th><th>nats</th></tr>{body}</table>"
+        f"<ul>{listed}</ul>{pictures}",
+    )
+
+
+def _mean_coverage(found: MotionScore, level: str) -> str:
+    shares = [bands[level] for bands in found.coverage.values()]
+    return f"{100 * float(np.mean(shares)):.0f} %" if shares else "-"
+
+
+def _values(replay: Replay, seed: int) -> dict[str, Array]:
+    """What a Spec's entries draw, by entry, or by entry and match."""
+    ids = np.arange(2000, dtype=np.uint64)
+    columns, _ = replay.plan.sample_columns(np.full(2000, seed, np.uint64), ids, np.zeros(2000, np.uint64))
+    found: dict[str, Array] = {}
+    for entry in replay.plan.entries:
+        column = np.reshape(columns[entry.name], (2000, -1))
+        if entry.shared:
+            found[entry.name] = column[:, 0]
+        else:
+            labels = [re.sub(r"\W+", "_", f"{entry.name}[{match}]").strip("_") for match in entry.matches]
+            found.update(zip(labels, column.T, strict=False))
+    return found

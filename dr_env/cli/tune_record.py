@@ -1,0 +1,60 @@
+"""`dr-env tune record`: recordings of a simulated target, to try the rest out on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from dr_env.binding import compile_model
+from dr_env.envs import make_task
+from dr_env.envs.recorder import record as simulate
+from dr_env.envs.windows import layout_of
+from dr_env.errors import DREnvError
+from dr_env.files import atomic_path, check_writable, write_text
+from dr_env.spec import Spec, dump_yaml
+
+
+def record(
+    task: tyro.conf.Positional[str],
+    *,
+    out: Path,
+    target: Path | None = None,
+    episodes: int = 4,
+    seconds: float = 10.0,
+    noise: float = 0.01,
+    seed: int = 0,
+) -> None:
+    """Record a simulated target under random, smooth actions; writes recording.npz and its column map, logs.yaml.
+
+    Args:
+        task: An installed task.
+        out: The folder.
+        target: The target's Spec; by default the task's own target.yaml.
+        episodes: How many recordings.
+        seconds: Of each.
+        noise: White noise on what is measured, as a share of how much each number varies.
+        seed: Of initial states, actions and noise.
+    """
+    for flag, value, least in (("--episodes", episodes, 1), ("--seconds", seconds, 0.1), ("--noise", noise, 0.0)):
+        if not value >= least:
+            raise DREnvError(f"{flag}: got {value}, expected at least {least}")
+    check_writable(out)
+    made = make_task(task)
+    spec = Spec.load(target or made.file("target.yaml"))
+    logs = simulate(made, spec, episodes, seconds, seed, noise)
+    arrays = {"time": np.concatenate([log.time for log in logs]), "length": np.array([len(log.time) for log in logs])}
+    columns: dict[str, str] = {}
+    layouts = zip(("qpos", "qvel", "ctrl"), layout_of(compile_model(made.mjspec(), Spec())), strict=True)
+    for kind, layout in layouts:
+        for name, (first, count) in layout.items():
+            key = f"{kind}.{name}"
+            arrays[key] = np.concatenate([getattr(log, kind)[:, first : first + count] for log in logs])
+            columns[f"{kind}[{name}]"] = key
+    with atomic_path(out / "recording.npz") as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    form = {"format": "dr_env/logs/1", "files": "recording.npz", "time": "time", "episodes": {"length": "length"}}
+    write_text(out / "logs.yaml", dump_yaml({**form, "columns": columns}))
+    Console().print(f"wrote {out / 'logs.yaml'}", markup=False, highlight=False, soft_wrap=True)

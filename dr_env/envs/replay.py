@@ -1,0 +1,232 @@
+"""Recordings played again in simulation, for thousands of (window x parameter) pairs at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mujoco
+import numpy as np
+from mujoco import batch
+from numpy.typing import NDArray
+
+from dr_env.binding import HELD, BatchRows, Build, Plan
+from dr_env.envs.readings import Readings
+from dr_env.envs.values import Values
+from dr_env.envs.windows import Windows, cut, held_controls
+from dr_env.errors import DREnvError
+from dr_env.records import Columns
+from dr_env.spec import Spec
+from dr_env.tuning.evidence import Log
+
+Array = NDArray[np.float64]
+Ids = NDArray[np.intp]
+
+_ROWS = 4096  # simulations in a batch
+_NUMBERS = 2_000_000  # of states recorded at once
+_CTRL = mujoco.mjtState.mjSTATE_CTRL
+
+
+class Replay:
+    """A `Simulator` (`dr_env.tuning`): what a model does where a recording began, driven as the recording was.
+
+    Each window starts from the recorded state and steps by the model's timestep with the recorded controls,
+    held from one sample to the next. Values are written as a Draw's are, so every field of a Spec works;
+    actuators with a delay first obey the controls from before the window. What is random from step to step
+    (noise, lost commands, pushes) is left out; an observation's `bias` counts where the observation is a
+    number of qpos or qvel by name (`qpos.shoulder`). A simulation that diverges gives NaN in its window and
+    disturbs no other.
+
+    Differences are on the manifold: angles of unlimited hinges the short way round, orientations as rotation
+    vectors in the body's frame (`mju_subQuat`), all in the order of qvel.
+
+    Args:
+        build: the model, compiled for the Spec (`build_model`).
+        spec: what may vary.
+        logs: recordings of the target.
+        window: seconds from one reset to the next; `inf` for whole recordings.
+        stride: seconds from one window's start to the next; the window's length by default.
+        velocities: whether velocities are compared too, where they were measured.
+        scales: (nv,) or (2 nv,) what differences are divided by; by default how far the recordings move
+            from where their windows start, the same along the axes of one free body.
+        observations: names of the task's observations.
+        threads: C++ threads; by default all of the machine's.
+        need_values: whether to refuse a Spec with nothing to tune.
+
+    Raises:
+        DREnvError: what binding and cutting raise, or a Spec with nothing that recordings could tune.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        spec: Spec,
+        logs: Sequence[Log],
+        window: float,
+        *,
+        stride: float | None = None,
+        velocities: bool = False,
+        scales: Array | None = None,
+        observations: tuple[str, ...] = (),
+        threads: int = 0,
+        need_values: bool = True,
+    ) -> None:
+        self.model = build.model
+        self.logs = tuple(logs)
+        self.plan: Plan = spec.bind(self.model, observations, build)
+        self.windows: Windows = cut(self.model, self.logs, window, stride)
+        self._readings = Readings(self.model, self.windows, velocities, observations)
+        self.coordinates: tuple[str, ...] = self._readings.names
+        """What is compared, (m,)."""
+        self.scales: Array = self._readings.scales() if scales is None else np.asarray(scales, np.float64)
+        if self.scales.shape != (len(self.coordinates),) or not (self.scales > 0).all():
+            raise DREnvError(f"scales: got {self.scales}, expected {len(self.coordinates)} numbers above 0")
+        self._values = Values(self.plan) if need_values else None
+        self.sim_steps = 0
+        self.engine_steps = 0
+        """Timesteps simulated so far."""
+        self._rows = min(_ROWS, max(len(self.windows), 256))
+        self._batch = batch.Batch(self.model, self._rows, min(threads, self._rows))
+        self._writer = BatchRows(self._batch, {})
+        self._history = _History(self.model)
+
+    # the Simulator
+
+    @property
+    def values(self) -> Values:
+        """What recordings could tune."""
+        if self._values is None:
+            raise DREnvError("replay: made without values to tune")
+        return self._values
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the columns of values are, (d,)."""
+        return self.values.names
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """The least and greatest value that may be tried, (d,) each."""
+        return self.values.bounds
+
+    @property
+    def clusters(self) -> Ids:
+        """The window that each transition is in, (k,), numbered as they follow each other in the recordings."""
+        order = np.lexsort((self.windows.start, self.windows.log))
+        rank = np.empty(len(order), np.intp)
+        rank[order] = np.arange(len(order))
+        return rank[self.windows.window]
+
+    @property
+    def motion(self) -> Array:
+        """What was measured, less the window's start, (k, m); NaN where nothing was."""
+        return self._readings.motion
+
+    def noise(self) -> Array:
+        """White noise of what was measured, (m,) standard deviations, from third differences within windows."""
+        return self._readings.noise()
+
+    def predictions(self, values: Array) -> Array:
+        """Scaled differences, (n, k, m) for k samples of m coordinates; NaN also where nothing was measured."""
+        return np.asarray(self.differences(self.values.columns(self._checked(values))) / self.scales)
+
+    def residuals(self, values: Array) -> Array:
+        """Scaled differences where something was measured, (n, k m)."""
+        return np.asarray(self.predictions(values)[:, self._readings.measured])
+
+    def _checked(self, values: Array) -> Array:
+        table = np.asarray(values, np.float64)
+        if table.ndim != 2 or table.shape[1] != len(self.names) or not np.isfinite(table).all():
+            raise DREnvError(f"values: got shape {table.shape}, expected finite (n, {len(self.names)})")
+        return table
+
+    # simulation
+
+    def differences(self, columns: Columns) -> Array:
+        """Predicted minus measured for n Draws, (n, k, m) in rad, m, rad/s and m/s."""
+        n = max((len(column) for column in columns.values()), default=1)
+        out = np.full((n, len(self.windows.window), len(self.coordinates)), np.nan)
+        good = np.flatnonzero(self.plan.allowed(columns)) if columns else np.arange(n)
+        together = max(1, self._rows // len(self.windows))  # Draws at a time
+        for begin in range(0, len(good), together):
+            draws = good[begin : begin + together]
+            arrays = self.plan.realise({name: column[draws] for name, column in columns.items()})
+            width = max(1, self._rows // len(draws))  # windows at a time
+            refused = self._write(arrays, len(draws), min(width, len(self.windows)))
+            part = np.full((len(draws), *out.shape[1:]), np.nan)
+            for first in range(0, len(self.windows), width):
+                which = slice(first, min(first + width, len(self.windows)))
+                self._simulate(which, len(draws), arrays, part)
+            part[refused] = np.nan
+            out[draws] = part
+        self.sim_steps += len(good) * len(self.windows.window)
+        self.engine_steps += len(good) * int(self.windows.steps.sum())
+        return out
+
+    def _write(self, arrays: dict[str, Array], draws: int, windows: int) -> Ids:
+        """Writes n Draws for every window, row w n + i; returns the Draws that MuJoCo refuses."""
+        ids = np.arange(windows * draws)
+        for name, values in arrays.items():
+            if not name.startswith(HELD):
+                self._writer.write(name, ids, np.tile(values, (windows, 1)))
+        if self.plan.recompute:
+            try:
+                self._writer.recompute(ids)
+            except batch.SimulationError as error:
+                return np.unique(np.asarray(error.ids) % draws)
+        return ids[:0]
+
+    def _simulate(self, which: slice, draws: int, arrays: dict[str, Array], out: Array) -> None:
+        """Fills the differences of the windows `which` into `out`, (draws, k, m)."""
+        windows, timestep = self.windows, float(self.model.opt.timestep)
+        count = which.stop - which.start
+        ids = np.arange(count * draws)
+        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        for name in ("qpos", "qvel"):
+            self._batch.bind(name)[ids] = np.repeat(getattr(windows, name)[which], draws, axis=0)
+        if self.model.nu:
+            self._batch.bind("ctrl")[ids] = self._controls(which, np.array([0.5 * timestep]), draws)[:, 0]
+        self._history.fill(self._batch, ids, lambda times: self._controls(which, times, draws))
+        before = self._batch.warning[ids, :, 1].sum(axis=1)
+        last = {name: np.array(self._batch.bind(name)[ids]) for name in self._readings.fields}
+        steps = windows.steps[which]
+        longest, done = int(steps[0]), 0
+        span = max(1, _NUMBERS // (len(ids) * (self.model.nq + self.model.nv + self.model.nu)))
+        while done < longest:
+            active = int((steps > done).sum())  # a prefix, since windows are sorted
+            rows = ids[: active * draws]
+            todo = min(span, int(steps[active - 1]) - done)
+            part = slice(which.start, which.start + active)
+            times = (done + np.arange(todo) + 0.5) * timestep  # the control in force at the middle of each step
+            controls = self._controls(part, times, draws) if self.model.nu else None
+            states = {name: np.empty((len(rows), todo, last[name].shape[1])) for name in self._readings.fields}
+            try:
+                self._batch.rollout(todo, controls, _CTRL, list(states), rows, out=states)
+            except batch.SimulationError as error:
+                before[np.asarray(error.ids)] = -1  # the others ran
+            self._readings.read(part, done, states, {k: v[: len(rows)] for k, v in last.items()}, draws, out)
+            last = {name: states[name][:, -1].copy() for name in self._readings.fields}  # (rows, size)
+            done += todo
+        diverged = (self._batch.warning[ids, :, 1].sum(axis=1) != before).reshape(count, draws)
+        self._readings.settle(which, diverged, arrays, out)
+
+    def _controls(self, which: slice, times: Array, draws: int) -> Array:
+        """Controls of windows at times since their starts, (windows * draws, times, nu)."""
+        return np.repeat(held_controls(self.logs, self.windows, which, times), draws, axis=0)
+
+
+class _History:
+    """The buffers of delayed actuators, filled with the controls from before a window."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._buffers = [
+            (actuator, int(model.actuator_historyadr[actuator]) + 2, int(model.actuator_history[actuator, 0]))
+            for actuator in np.flatnonzero(model.actuator_history[:, 0]).tolist()
+        ]
+
+    def fill(self, simulations: batch.Batch, ids: Ids, controls: Callable[[Array], Array]) -> None:
+        """Writes, for each buffer [user, cursor, times (n), values (n)], the controls at its times."""
+        for actuator, first, samples in self._buffers:
+            history = simulations.bind("history")
+            times = np.array(history[ids[0], first : first + samples])
+            columns = np.arange(first + samples, first + 2 * samples)
+            history[ids[:, None], columns] = controls(times)[:, :, actuator]

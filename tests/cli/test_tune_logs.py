@@ -1,0 +1,131 @@
+"""`dr-env tune record | fit | score`: from a recording to a Spec that trains and predicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dr_env
+from dr_env.cli.main import main
+
+PRIOR = """
+format: dr_env/1
+entries:
+  pole_mass:
+    select: {body: pole}
+    field: mass
+    operation: scale
+    distribution: {type: log_uniform, low: 0.4, high: 2.5}
+  motor_strength:
+    select: {actuator: slide}
+    field: gain
+    operation: scale
+    distribution: {type: uniform, low: 0.5, high: 2.0}
+  joint_damping:
+    select: {joint: "*"}
+    field: damping
+    operation: scale
+    distribution: {type: log_uniform, low: 0.2, high: 5.0}
+    per: element
+  noise:
+    select: {observation: "qpos.*"}
+    field: noise
+    operation: set
+    distribution: {type: uniform, low: 0.0, high: 0.01}
+"""
+TRUTH = {"pole_mass": 1.6, "motor_strength": 1.3, "joint_damping": 0.5}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of a target within the prior."""
+    path = tmp_path_factory.mktemp("logs")
+    (path / "prior.yaml").write_text(PRIOR)
+    entries = dr_env.Spec.from_yaml(PRIOR).entries
+    target = {name: entries[name].model_copy(update={"distribution": dr_env.Distribution.from_dict({"type": "constant", "value": value})}) for name, value in TRUTH.items()}  # fmt: skip
+    dr_env.Spec(entries=target).save(path / "target.yaml")
+    run("record", "inverted_pendulum", "--out", path, "--target", path / "target.yaml", "--seconds", 3,
+        "--noise", 0.001)  # fmt: skip
+    return path
+
+
+def run(*arguments: object) -> None:
+    main(["tune", *map(str, arguments)])
+
+
+def fitted(folder: Path, *more: object) -> None:
+    run("fit", "--model", "inverted_pendulum", "--spec", folder / "prior.yaml", "--log", folder / "logs.yaml",
+        "--window", "0.3", "--quiet", "--set", "screen=4", *more)  # fmt: skip
+
+
+def test_a_fit_finds_the_target_and_its_spec_predicts_trains_and_says_where_it_is_from(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tuned.yaml"
+    fitted(folder, "--out", out, "--report", tmp_path / "report", "--but", "[3]")
+    said = capsys.readouterr().out
+    assert "noise stays as it is: random from step to step" in said
+    spec = dr_env.Spec.load(out)
+    assert spec.provenance is not None
+    assert spec.provenance["method"] == "gauss_newton"
+    assert spec.provenance["ledger"]["target_episodes"] == 3
+    assert list(spec.entries) == ["pole_mass", "motor_strength", "joint_damping_slider", "joint_damping_hinge", "noise"]
+    envs = dr_env.make_vector_env(task="inverted_pendulum", num_envs=256, randomization=spec)
+    _, info = envs.reset(seed=0)
+    for name in ("pole_mass", "motor_strength"):
+        drawn = info["dr"][name]
+        assert abs(np.mean(drawn) - TRUTH[name]) < max(3 * np.std(drawn), 0.05 * TRUTH[name])
+        assert np.std(drawn) < 0.2
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("data:image/png") == 2
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["tuned"]["rmse"]["hinge"] < 0.5 * report["prior"]["rmse"]["hinge"]
+    assert report["tuned"]["log_likelihood"] > report["prior"]["log_likelihood"]
+
+    # on the recording that the fit has not seen
+    scores = {}
+    for name, file in (("prior", folder / "prior.yaml"), ("tuned", out)):
+        run("score", "--model", "inverted_pendulum", "--spec", file, "--log", folder / "logs.yaml", "--only", "[3]",
+            "--window", "0.3", "--json", "--draws", "32")  # fmt: skip
+        scores[name] = json.loads(capsys.readouterr().out)
+    assert scores["tuned"]["rmse"]["slider"] < 0.5 * scores["prior"]["rmse"]["slider"]
+    assert scores["tuned"]["spread"]["slider"] < scores["prior"]["spread"]["slider"]
+    assert scores["tuned"]["coverage"]["hinge"]["90"] > 0.6
+
+
+def test_fitting_again_goes_on_from_the_tuned_spec(folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    fitted(folder, "--out", first, "--only", "[0]", "--set", "spread=parameters")
+    run("fit", "--model", "inverted_pendulum", "--spec", first, "--log", folder / "logs.yaml", "--window", "0.3",
+        "--quiet", "--only", "[1]", "--out", second, "--set", "screen=0", "--set", "spread=parameters")  # fmt: skip
+    before, after = (dr_env.Spec.load(path) for path in (first, second))
+    assert list(before.entries) == list(after.entries)
+    spread = [np.diag(np.array(s.variables["tuned"].distribution.to_dict()["covariance"])) for s in (before, after)]
+    assert spread[1][1] < spread[0][1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--window", "99"), "expected at least a window of 99 s"),
+        (("--window", "soon"), "--window: got 'soon', expected seconds above 0, or whole"),
+        (("--but", "[9]"), "no recording's name has '[9]' in it: recording.npz[0]"),
+        (("--folds", "9"), "--folds: got 9, expected 2 to 4"),
+        (("--set", "screens=3"), "gauss_newton: no option 'screens'; did you mean 'screen'?"),
+        (("--set", "screen"), "--set: got 'screen', expected key=value"),
+        (("--method", "gauss"), "no method 'gauss'; did you mean 'gauss_newton'?"),
+        (("--method", "cem"), "--method: cem takes no recordings"),
+        (("--model", "hopper"), "columns.qpos[slider]: no joint 'slider'"),
+    ],
+)
+def test_bad_input_is_one_clear_error(
+    folder: Path, tmp_path: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        fitted(folder, "--out", tmp_path / "tuned.yaml", *arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "tuned.yaml").exists()
