@@ -37,7 +37,7 @@ demo: setup
 		--window 0.3 --only "[3]"
 	$(BIN)/dr-env tune score --model cartpole --spec $(DEMO)/tuned.yaml --log $(DEMO)/logs/logs.yaml --window 0.3 --only "[3]"
 	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report \
-		--link $(DEMO)/tuned/report.html $(wildcard $(DEMO)/frames/index.html)
+		--link $(DEMO)/tuned/report.html $$(ls $(DEMO)/frames/index.html 2>/dev/null)
 
 test: setup
 	$(BIN)/python -m pytest
