@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.evaluation.figures import COLOURS, figure_of, panels
+from dr_env.evaluation.figures import COLOURS, figure_of, panels, plain_numbers
 from dr_env.files import atomic_path
 
 Array = NDArray[np.float64]
@@ -71,12 +71,13 @@ def marginals(path: Path, before: dict[str, Array], after: dict[str, Array]) -> 
     figure, axes = panels(len(before))
     for axis, (name, values) in zip(axes, before.items(), strict=True):
         both = np.concatenate((values, after[name]))
-        log = bool((both > 0).all() and both.max() > 8 * both.min())
+        # a log-uniform prior's median lies far below the middle of its range, a uniform one's does not
+        log = bool((both > 0).all() and both.max() > 4 * both.min() and np.median(values) < 0.4 * both.max())
         edges = np.geomspace(both.min(), both.max(), 41) if log else np.linspace(both.min(), both.max() + 1e-12, 41)
         axis.hist(values, edges.tolist(), color="0.75", label="prior")
         axis.hist(after[name], edges.tolist(), color=COLOURS[0], alpha=0.75, label="tuned")
         if log:
-            axis.set_xscale("log")
+            plain_numbers(axis, float(both.min()), float(both.max()))
         axis.set_title(name, fontsize=8)
         axis.set_yticks([])
     axes[0].legend(frameon=False, fontsize=7)
