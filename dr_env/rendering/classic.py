@@ -13,7 +13,7 @@ from dr_env.errors import DREnvError
 from dr_env.records import Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
 from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of, set_frustum
-from dr_env.rendering.labels import normals_from_depth
+from dr_env.rendering.labels import chosen
 from dr_env.rendering.opengl import Framebuffer, gl_backend, gl_renderer, make_context
 from dr_env.rendering.silhouettes import pack, windows
 from dr_env.spatial import Intrinsics
@@ -82,14 +82,7 @@ class ClassicRenderer:
             return Images(intrinsics, pose, rgb)
         near, far = float(self._scene.camera[0].frustum_near), float(self._scene.camera[0].frustum_far)
         geom, depth = self._label(model, near, far)
-        return Images(
-            intrinsics,
-            pose,
-            rgb,
-            depth if "depth" in wanted else None,
-            geom if "geom" in wanted else None,
-            normals_from_depth(depth, geom, intrinsics) if "normals" in wanted else None,
-        )
+        return chosen(wanted, intrinsics, pose, rgb, geom, depth)
 
     def silhouettes(
         self,

@@ -15,7 +15,7 @@ from dr_env.errors import DREnvError
 from dr_env.records import Box, Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
 from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of
-from dr_env.rendering.labels import normals_from_depth
+from dr_env.rendering.labels import chosen
 from dr_env.rendering.silhouettes import windows
 from dr_env.spatial import Intrinsics, inverse
 
@@ -142,14 +142,7 @@ class FilamentRenderer:
         if not set(wanted) - {"rgb"}:
             return Images(intrinsics, pose, rgb)
         geom, depth = self._label(model, intrinsics, pose)
-        return Images(
-            intrinsics,
-            pose,
-            rgb,
-            depth if "depth" in wanted else None,
-            geom if "geom" in wanted else None,
-            normals_from_depth(depth, geom, intrinsics) if "normals" in wanted else None,
-        )
+        return chosen(wanted, intrinsics, pose, rgb, geom, depth)
 
     def silhouettes(
         self,

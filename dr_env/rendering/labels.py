@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import mujoco
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.records import Draw, Frame, ObjectView, Silhouette
-from dr_env.rendering.base import Renderer
+from dr_env.rendering.base import Images, Renderer
 from dr_env.spatial import Intrinsics, transform
 
 _EYE = np.eye(4)
@@ -124,6 +124,25 @@ def _covering(outline: Silhouette, instance: NDArray[np.int32], number: int) -> 
     visible = instance[top : top + part.shape[0], left : left + part.shape[1]] == number
     part |= visible
     return outline
+
+
+def chosen(
+    wanted: Collection[str],
+    intrinsics: Intrinsics,
+    camera_from_world: NDArray[np.float64],
+    rgb: NDArray[np.uint8] | None,
+    geom: NDArray[np.int32],
+    depth: NDArray[np.float32],
+) -> Images:
+    """The Images of the wanted kinds, from what a renderer draws of all of them."""
+    return Images(
+        intrinsics,
+        camera_from_world,
+        rgb,
+        depth if "depth" in wanted else None,
+        geom if "geom" in wanted else None,
+        normals_from_depth(depth, geom, intrinsics) if "normals" in wanted else None,
+    )
 
 
 def normals_from_depth(

@@ -199,3 +199,11 @@ def test_bad_mjcf_tasks(tmp_path: Path) -> None:
     env.reset(seed=0)
     with pytest.raises(DREnvError, match=r"reward: got shape \(\), expected \(2,\)"):
         env.step(np.zeros((2, 2), np.float32))
+
+
+def test_changes_within_an_episode_belong_into_our_own_environments() -> None:
+    form = {**entry("option", "gravity[2]", "add", type="normal", mean=0.0, std=0.1), "trigger": "step"}
+    with pytest.raises(
+        DREnvError, match=r"entries\.pull: changes within an episode, which a dr_env\.Env does by itself"
+    ):
+        DomainRandomization(make_env(task="hopper"), spec_of(pull=form))

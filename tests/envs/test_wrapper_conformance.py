@@ -398,11 +398,3 @@ def test_stable_baselines3() -> None:
     assert model.num_timesteps == 256
     assert all(draw for draw in envs.get_attr("draw"))
     envs.close()
-
-
-def test_changes_within_an_episode_belong_into_our_own_environments() -> None:
-    form = {**entry("option", "gravity[2]", "add", type="normal", mean=0.0, std=0.1), "trigger": "step"}
-    with pytest.raises(
-        DREnvError, match=r"entries\.pull: changes within an episode, which a dr_env\.Env does by itself"
-    ):
-        DomainRandomization(make_env(task="hopper"), spec_of(pull=form))

@@ -309,31 +309,6 @@ def test_without_opengl(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "data").exists()
 
 
-def test_settings_of_models_are_refused_for_scenes(scene: Path) -> None:
-    spec = "format: dr_env/1\nentries: {}\nscene: {objects: {cube: {shape: cube}}, areas: {top: {count: 1}}}\n"
-    wanted = dataclasses.replace(request(scene).source, spec=spec)
-    with pytest.raises(DREnvError, match="spec: --objects, --jitter and --steps are for models"):
-        wanted.open()
-
-
-def test_scenes_do_not_depend_on_those_before() -> None:
-    """Nor on which build of the scene a worker drew before."""
-    spec = (
-        "format: dr_env/1\nentries: {}\nscene: {frames_per_build: 3, objects: {cube: {shape: cube}, cone: {shape: cone}},"
-        " areas: {top: {count: 2}}}\n"
-    )
-    source = SourceRequest("tabletop", spec, "spec", 5, 64, 48).open()
-    try:
-        forth = [source.frame(k) for k in range(7)]
-        back = [source.frame(k) for k in reversed(range(7))]
-    finally:
-        source.close()
-    for one, other in zip(forth, reversed(back), strict=True):
-        assert np.array_equal(one.rgb, other.rgb)
-        assert np.array_equal(one.depth, other.depth)
-        assert one.draw == other.draw
-
-
 def test_a_disk_that_is_too_small(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000))
