@@ -24,6 +24,7 @@ _OFF = [int(flag) for flag in (_RENDER.mjRND_SHADOW, _RENDER.mjRND_REFLECTION, _
 _OFF += [int(flag) for flag in (_RENDER.mjRND_FOG, _RENDER.mjRND_HAZE)]
 _ON = [int(_RENDER.mjRND_SEGMENT), int(_RENDER.mjRND_IDCOLOR)]
 _GEOM = int(mujoco.mjtObj.mjOBJ_GEOM)
+_PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
 
 
 class ClassicRenderer:
@@ -160,7 +161,13 @@ class ClassicRenderer:
         view, scene = find_camera(model, camera), self._scene
         scene.flags[:] = self._usual_flags
         self._context.textureType[: model.ntex] = model.tex_type  # which texture is the sky may change
-        mujoco.mjv_updateScene(model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL, scene)
+        # planes are behind what stands on them; in a shadow map they cost time and leave dots on themselves
+        casting, planes = model.geom_castshadow.copy(), model.geom_type == _PLANE
+        model.geom_castshadow[planes] = 0
+        try:
+            mujoco.mjv_updateScene(model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL, scene)
+        finally:
+            model.geom_castshadow[:] = casting
         return intrinsics_of(scene, self.width, self.height), camera_from_world(data, scene, view)
 
     def _rgb(self) -> NDArray[np.uint8]:
