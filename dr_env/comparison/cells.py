@@ -69,6 +69,7 @@ class Cell:
         target: the hidden target's number, in tiers 1 and 2.
         steps: of training for each policy, in tiers 1 and 2.
         options: of the tuner.
+        training: numbers of the training's configuration that are not the task's own, in tiers 1 and 2.
     """
 
     tier: Tier
@@ -81,6 +82,7 @@ class Cell:
     steps: int = 0
     tuner: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -88,7 +90,8 @@ class Cell:
         parts = [f"tier{self.tier}", self.task, self.condition, str(self.size), self.method.replace("+", "_")]
         if self.tier:
             parts.append(f"target{self.target}")
-        key = f"{digest(json.dumps(dataclasses.asdict(self), sort_keys=True)):016x}"[:6]
+        form = {key: value for key, value in dataclasses.asdict(self).items() if key != "training" or value}
+        key = f"{digest(json.dumps(form, sort_keys=True)):016x}"[:6]
         return "-".join([*parts, str(self.seed), key])
 
 
@@ -123,7 +126,6 @@ def cells(
                 raise DREnvError(f"sizes: got {size}, expected at least 3 transitions")
         numbers = tuple(sizes) or ((10, 100, 1000) if full else (10, 100))
         situations = [(task, condition, size, 0) for task in places for condition in CONDITIONS for size in numbers]
-        length = 0
     else:
         targets = 3 if tier == 1 else 1
         if full and tier == 1:
@@ -131,10 +133,20 @@ def cells(
         budget = tuple(sizes) or (5,)
         condition = "delay" if tier == 2 else "hidden"
         situations = [(task, condition, size, i) for task in places for i in range(targets) for size in budget]
-        length = steps or {1: 200_000 if full else 100_000, 2: 1_000_000 if full else 500_000}[tier]
     count = seeds or (20 if tier == 0 else 10 if full and tier == 1 else 5 if full else 3)
     return [
-        Cell(tier, task, condition, size, method, seed, target, length, *settings[method])
+        Cell(
+            tier,
+            task,
+            condition,
+            size,
+            method,
+            seed,
+            target,
+            _length(tier, task, full, steps),
+            *settings[method],
+            _TRAINING.get(task, {}) if tier == 1 else {},
+        )
         for seed in range(count)
         for task, condition, size, target in situations
         for method in chosen
@@ -147,6 +159,20 @@ TASKS: Mapping[int, tuple[str, ...]] = {
     2: ("hopper",),
 }
 CONDITIONS = ("clean", "noisy", "delay")
+
+_STEPS: Mapping[str, int] = {"cartpole": 150_000, "pendulum": 100_000, "hopper": 500_000}
+# few environments learn more from so few steps than the many that are quickest
+_TRAINING: Mapping[str, Mapping[str, Any]] = {
+    "cartpole": {"num_envs": 8, "n_steps": 256, "batch_size": 128, "learning_rate": 1e-3},
+    "pendulum": {"num_envs": 16, "n_steps": 128, "batch_size": 256},
+}
+
+
+def _length(tier: Tier, task: str, full: bool, steps: int | None) -> int:
+    """Steps of each training."""
+    if tier == 0:
+        return 0
+    return steps or ((200_000 if tier == 1 else 1_000_000) if full else _STEPS[task])
 
 
 def _default() -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
     """
     prior = prior_of(cell.task, cell.tier)
     target = hidden(cell.task, prior, cell.target, cell.condition == "delay")
-    objective, runs = Objective(cell.task, algorithm, cell.steps, seed=cell.seed), out / "runs" / cell.name
+    objective, runs = Objective(cell.task, algorithm, cell.steps, cell.training, cell.seed), out / "runs" / cell.name
     options: Mapping[str, Any] = {"target": target.to_dict()} if cell.tuner == "oracle" else cell.options
     begin = time.perf_counter()
     needs = tuner_class(cell.tuner).needs
