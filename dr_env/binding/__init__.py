@@ -5,8 +5,10 @@ from dr_env.binding.compile import build_model, compile_model
 from dr_env.binding.describe import describe_fields
 from dr_env.binding.fields import FIELDS, Field, find_field
 from dr_env.binding.fields_image import IMAGE_NEUTRAL, IMAGED
+from dr_env.binding.guards import same_form
 from dr_env.binding.held import HELD, held_row
 from dr_env.binding.indexing import JOINT_WIDTHS, object_names
+from dr_env.binding.limits import limited, seen_entries
 from dr_env.binding.looks import propose_looks
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
@@ -32,9 +34,12 @@ __all__ = [
     "find_field",
     "held_row",
     "image_files",
+    "limited",
     "object_names",
     "offers",
     "propose",
     "propose_looks",
     "read_image",
+    "same_form",
+    "seen_entries",
 ]

@@ -46,6 +46,18 @@ def check_same(mine: Spec, other: Spec) -> None:
                 raise DREnvError(f"{other.where(name)}: differs from the Spec that is bound in more than numbers")
 
 
+def same_form(mine: Spec, other: Spec) -> bool:
+    """Whether two Specs differ in numbers alone, none of which are drawn when a model is compiled."""
+    try:
+        check_same(mine, other)
+    except DREnvError:
+        return False
+    compiled = [
+        {name: drawn for name, drawn in spec.drawn.items() if drawn.trigger == "compile"} for spec in (mine, other)
+    ]
+    return compiled[0] == compiled[1] and mine.backgrounds == other.backgrounds
+
+
 def snapshot(model: mujoco.MjModel, written: Iterable[str], recompute: bool) -> Arrays:
     """Copies of what applying may change: the written arrays, and all others if constants follow."""
     names = {name for name in written if not name.startswith(("opt.", "vis.", *HELD))}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.binding.surfaces import SURFACES
 from dr_env.errors import DREnvError
 from dr_env.rng import generator
 from dr_env.spec import TexturePool
@@ -110,10 +111,10 @@ _FAMILIES: dict[str, Callable[[int, np.random.Generator], Values]] = {
 
 @functools.lru_cache(maxsize=1000)
 def procedural(family: str, size: int, seed: int, number: int) -> Image:
-    """Texture `number` of a pool: a family's pattern between two random colours, or grains of all colours.
+    """Texture `number` of a pool: a family's pattern between two random colours, grains of all colours, or a surface.
 
     Args:
-        family: flat, gradient, checker, stripes, noise or perlin.
+        family: flat, gradient, checker, stripes, noise, perlin, wood, bricks, weave or terrazzo.
         size: width and height in pixels.
         seed: the pool's.
         number: counted from 1.
@@ -122,10 +123,14 @@ def procedural(family: str, size: int, seed: int, number: int) -> Image:
         (size, size, 3), a function of the arguments alone.
     """
     rng = generator("texture", family, seed, number)
-    first, second = rng.uniform(0, 255, (2, 3))
-    channels = 3 if family == "noise" and rng.uniform() < 0.5 else 1
-    share = np.stack([_FAMILIES[family](size, rng) for _ in range(channels)], -1)  # (size, size, 1 or 3)
-    image = np.asarray(np.round(first + share * (second - first)), np.uint8)
+    if family in SURFACES:
+        colors = SURFACES[family](size, rng)
+    else:
+        first, second = rng.uniform(0, 255, (2, 3))
+        channels = 3 if family == "noise" and rng.uniform() < 0.5 else 1
+        share = np.stack([_FAMILIES[family](size, rng) for _ in range(channels)], -1)  # (size, size, 1 or 3)
+        colors = first + share * (second - first)
+    image = np.asarray(np.round(np.clip(colors, 0, 255)), np.uint8)
     image.flags.writeable = False
     return image
 

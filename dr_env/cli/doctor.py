@@ -9,11 +9,12 @@ import sys
 from importlib import metadata
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.envs import task_names
 from dr_env.errors import DREnvError
-from dr_env.rendering import INSTALL_GL, INSTALL_VULKAN, gl_backend
+from dr_env.rendering import INSTALL_GL, INSTALL_MITSUBA, INSTALL_VULKAN, gl_backend
 
 _PACKAGES = (
     "dr-env",
@@ -60,12 +61,20 @@ def doctor() -> None:
     table.add_row("OpenGL", found if works else f"[yellow]{found}[/yellow]", "" if works else INSTALL_GL)
     physical, vulkan = _probe("filament")
     table.add_row("Vulkan", physical if vulkan else f"[yellow]{physical}[/yellow]", "" if vulkan else INSTALL_VULKAN)
+    traced, mitsuba = _probe("mitsuba")
+    table.add_row(
+        "Mitsuba (optional)",
+        traced.partition(";")[0] if mitsuba else f"[yellow]{traced}[/yellow]",
+        "" if mitsuba else escape(INSTALL_MITSUBA),
+    )
     console = Console()
     console.print(table)
     if not works:
         console.print("Without OpenGL, physics and training work; pictures and videos do not.")
     if not vulkan:
         console.print("Without Vulkan, only the filament renderer does not work; the classic one needs OpenGL.")
+    if not mitsuba:
+        console.print("Without Mitsuba, only the path tracer does not work; its labels need OpenGL.")
     if broken or not task_names():
         sys.exit(1)
 

@@ -56,7 +56,7 @@ def export(
         seed: The seed; frame k depends on it and on k alone.
         width: Image width in pixels.
         height: Image height in pixels.
-        renderer: classic (OpenGL) or filament (physically based).
+        renderer: classic (OpenGL), filament (physically based) or mitsuba (path traced; mitsuba:64 for 64 samples).
         workers: Processes; by default one a core, 0 for this one alone. No byte depends on it.
         quota: What frames show, such as class=cube,ball*2 or visibility=0.1..0.5,0.5..1 or size, angle, distance.
         attempts: Candidates for a frame that a quota may refuse before the last is taken.

@@ -39,7 +39,7 @@ def preview(
         seed: The seed; they are the first frames that `dr-env export` makes of it.
         width: A picture's width in pixels.
         height: A picture's height in pixels.
-        renderer: classic (OpenGL) or filament (physically based).
+        renderer: classic (OpenGL), filament (physically based) or mitsuba (path traced; mitsuba:64 for 64 samples).
         camera: The camera; by default the task's own.
         objects: Names or patterns of the bodies to label; by default all that are seen.
         labels: Draw the labels.

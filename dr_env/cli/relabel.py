@@ -17,7 +17,7 @@ def relabel(dataset: tyro.conf.Positional[Path], *, out: Path, renderer: str = "
     Args:
         dataset: The dataset's folder: models, scene_gt.json and scene_camera.json.
         out: Where the relabelled copy goes; run it again to go on after an interruption.
-        renderer: classic (OpenGL) or filament (Vulkan).
+        renderer: classic (OpenGL), filament (Vulkan) or mitsuba (path traced).
     """
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as bar:

@@ -17,6 +17,9 @@ from dr_env.spatial import Intrinsics
 KINDS = ("rgb", "depth", "geom", "normals")
 """What a renderer can be asked for."""
 
+RENDERERS = ("classic", "filament", "mitsuba")
+"""What draws."""
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -101,7 +104,9 @@ def check_wanted(wanted: Collection[str]) -> None:
 
 
 def make_renderer(name: str, model: mujoco.MjModel, width: int, height: int) -> Renderer:
-    """A renderer by name: "classic" (OpenGL, fast) or "filament" (physically based, Vulkan).
+    """A renderer by name: "classic" (OpenGL, fast), "filament" (physically based, Vulkan) or "mitsuba" (path traced).
+
+    "mitsuba:128" takes 128 samples a pixel, "mitsuba" 32.
 
     Raises:
         DREnvError: for an unknown name, or, naming the packages to install, when this machine cannot run it.
@@ -114,4 +119,11 @@ def make_renderer(name: str, model: mujoco.MjModel, width: int, height: int) -> 
         from dr_env.rendering.filament import FilamentRenderer
 
         return FilamentRenderer(model, width, height)
-    raise DREnvError(f"renderer: {unknown_name('renderer', name, ('classic', 'filament'))}")
+    kind, _, samples = name.partition(":")
+    if kind == "mitsuba":
+        from dr_env.rendering.mitsuba import SAMPLES, MitsubaRenderer
+
+        if samples and not samples.isdecimal():
+            raise DREnvError(f"renderer: got {name!r}, expected a number of samples a pixel, such as mitsuba:64")
+        return MitsubaRenderer(model, width, height, samples=int(samples) if samples else SAMPLES)
+    raise DREnvError(f"renderer: {unknown_name('renderer', name, RENDERERS)}")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dr_env.errors import DREnvError
 
-Family = Literal["flat", "gradient", "checker", "stripes", "noise", "perlin"]
+Family = Literal["flat", "gradient", "checker", "stripes", "noise", "perlin", "wood", "bricks", "weave", "terrazzo"]
 FAMILIES: tuple[str, ...] = get_args(Family)
 
 

@@ -29,7 +29,7 @@ def test_a_texture_depends_on_its_key_alone(family: str) -> None:
     assert not any(varied) if family == "flat" else all(varied)
 
 
-@pytest.mark.parametrize("family", ["checker", "stripes", "noise", "perlin"])
+@pytest.mark.parametrize("family", ["checker", "stripes", "noise", "perlin", "wood", "bricks", "weave", "terrazzo"])
 def test_it_repeats_without_a_seam(family: str) -> None:
     """A step across the border is no larger than the steps inside."""
     for number in range(1, 12):
