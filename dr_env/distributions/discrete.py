@@ -86,6 +86,15 @@ class Integer(Distribution):
     def mean(self) -> float:
         return 0.5 * (self.low + self.high)
 
+    def tunables(self, bounds: tuple[float, float] | None = None) -> tuple[Tunable, ...]:
+        """Its ends, where bounds are given: without them whole numbers may be names, such as those of textures."""
+        if bounds is None:
+            return ()
+        return Tunable("low", self.low, *bounds), Tunable("high", self.high, *bounds)
+
+    def replace(self, **numbers: float) -> Distribution:
+        return super().replace(**{key: round(value) for key, value in numbers.items()})
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice(Distribution):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -106,6 +107,21 @@ class ParameterVector:
             tunables.append(dataclasses.replace(tunable, value=number))
         return ParameterVector(self.names, tuple(tunables))
 
+    def matching(self, patterns: Sequence[str]) -> ParameterVector:
+        """The numbers whose names match one of some globs, such as `light_*`; the pattern may also be an entry's name.
+
+        Raises DREnvError for a pattern that matches nothing.
+        """
+        for pattern in patterns:
+            if not any(_matches(name, pattern) for name in self.names):
+                raise DREnvError(unknown_name("parameter", pattern, self.names))
+        kept = [any(_matches(name, pattern) for pattern in patterns) for name in self.names]
+        names, tunables = (
+            tuple(part for part, wanted in zip(parts, kept, strict=True) if wanted)
+            for parts in (self.names, self.tunables)
+        )
+        return ParameterVector(names, tunables)  # type: ignore[arg-type]
+
     def update(self, distributions: Mapping[str, Distribution]) -> dict[str, Distribution]:
         """The distributions with this vector's numbers; entries that it does not name stay."""
         numbers: dict[str, dict[str, float]] = {}
@@ -122,6 +138,10 @@ class ParameterVector:
     def _check_shape(self, array: NDArray[np.float64]) -> None:
         if array.shape != (len(self),):
             raise DREnvError(f"parameters: got shape {array.shape}, expected ({len(self)},): {', '.join(self.names)}")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition(".")[0], pattern)
 
 
 def _to_unit(tunable: Tunable) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,19 @@ class LabelClass:
         """The middle (3,) of the box around the mesh, m: the origin of BOP's model."""
         return np.asarray((self.vertices.min(axis=0) + self.vertices.max(axis=0)) / 2)
 
+    def centred(self) -> LabelClass:
+        """The same with BOP's origin: the middle of its box."""
+        shift = spatial.transform(np.eye(3), self.centre)
+        return replace(
+            self,
+            vertices=self.vertices - self.centre,
+            discrete=spatial.inverse(shift) @ self.discrete @ shift,
+            continuous=tuple((np.asarray(axis), offset - self.centre) for axis, offset in self.continuous),
+        )
+
     def ply(self) -> bytes:
         """The mesh as binary PLY in millimetres, its box centred on the origin, with normals."""
-        mesh = trimesh.Trimesh((self.vertices - self.centre) * MM, self.faces, process=False)
+        mesh = trimesh.Trimesh(self.centred().vertices * MM, self.faces, process=False)
         data: bytes = export_ply(mesh, encoding="binary", vertex_normal=True)
         return data
 
@@ -59,15 +69,14 @@ class LabelClass:
         info: dict[str, Any] = {"diameter": diameter(self.vertices) * MM}
         info |= {f"min_{axis}": float(value) for axis, value in zip("xyz", origin, strict=True)}
         info |= {f"size_{axis}": float(value) for axis, value in zip("xyz", size, strict=True)}
+        centred = self.centred()
         if len(self.discrete):
-            shift = spatial.transform(np.eye(3), self.centre)
-            centred = spatial.inverse(shift) @ self.discrete @ shift
-            centred[:, :3, 3] *= MM
-            info["symmetries_discrete"] = [matrix.reshape(-1).tolist() for matrix in centred]
+            discrete = centred.discrete.copy()
+            discrete[:, :3, 3] *= MM
+            info["symmetries_discrete"] = [matrix.reshape(-1).tolist() for matrix in discrete]
         if self.continuous:
             info["symmetries_continuous"] = [
-                {"axis": np.asarray(axis).tolist(), "offset": ((offset - self.centre) * MM).tolist()}
-                for axis, offset in self.continuous
+                {"axis": axis.tolist(), "offset": (offset * MM).tolist()} for axis, offset in centred.continuous
             ]
         return info
 

@@ -60,16 +60,24 @@ class Example:
         return [_plain(label) for label in self.labels]
 
     @functools.cached_property
-    def record(self) -> Record:
-        """The labels as plain data, with visible masks as run lengths."""
+    def camera(self) -> Record:
+        """The camera as plain data, with the frame's number."""
         frame = self.frame
         lens = frame.distortion
-        masks = (encode.compressed_runs(label.visible, *frame.instance.shape) for label in self.labels)
         return {
             "frame": frame.index,
             "K": frame.intrinsics.K.reshape(-1).tolist(),
             "camera_from_world": frame.camera_from_world.reshape(-1).tolist(),
             "distortion": None if lens is None else {"model": lens.model, "coefficients": list(lens.coefficients)},
+        }
+
+    @functools.cached_property
+    def record(self) -> Record:
+        """The labels as plain data, with visible masks as run lengths."""
+        frame = self.frame
+        masks = (encode.compressed_runs(label.visible, *frame.instance.shape) for label in self.labels)
+        return {
+            **self.camera,
             "draw": json.loads(frame.draw.to_json()),
             "objects": [{**view, "rle": rle} for view, rle in zip(self.views, masks, strict=True)],
         }

@@ -36,7 +36,7 @@ class Candidate:
 
 
 class Maker:
-    """Opens a source and makes what is asked for, in any order.
+    """Opens a source and makes what is asked for, in any order; `classes` are what it labels.
 
     Args:
         request: what the dataset is.
@@ -50,10 +50,10 @@ class Maker:
         self._targets = Targets([Quota.parse(text) for text in request.quotas], request.source.seed, request.layout)
         self._source = request.source.open()
         try:
-            self._classes = catalogue(self._source.classes)
-            self.writers = make_writers(request.formats, request.layout, self._classes)
+            self.classes = catalogue(self._source.classes)
+            self.writers = make_writers(request.formats, request.layout, self.classes)
             for quota in self._targets.quotas:
-                quota.check_classes([kind.name for kind in self._classes.values()])
+                quota.check_classes([kind.name for kind in self.classes.values()])
         except BaseException:
             self._source.close()
             raise
@@ -110,7 +110,7 @@ class Maker:
         return {
             "classes": [
                 {"id": kind.class_id, "name": kind.name, "keypoints": list(kind.keypoints)}
-                for kind in self._classes.values()
+                for kind in self.classes.values()
             ],
             "acceptance": {"candidates": candidates, "rate": frames / candidates, "missed": missed, "refused": refused},
             "coverage": self._targets.coverage(self._store),

@@ -89,6 +89,10 @@ class Manifest:
         got = data.get("format") if isinstance(data, dict) else None
         if got != FORMAT:
             raise DREnvError(f"{path} format: got {got!r}, expected {FORMAT!r}; use the version of dr-env that made it")
+        if "refinement" in data:
+            raise DREnvError(
+                f"{root}: its images were refined by dr-env vision refine; expected the dataset that it was made of"
+            )
         try:
             request = ExportRequest.from_json(data["request"], spec)
             digest = Spec.from_yaml(spec, str(root / "spec.yaml")).digest()

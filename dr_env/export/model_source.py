@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.binding import build_model, compile_model
+from dr_env.binding import Plan, build_model, compile_model, same_form
 from dr_env.envs import make_task
 from dr_env.errors import DREnvError
 from dr_env.export.bodies import labelled_bodies, model_digest
@@ -65,7 +65,20 @@ class ModelSource:
         find_camera(self._model, name)  # one that is not there is told of now
         return name
 
-    def frame(self, index: int, attempt: int = 0) -> Frame:
+    def retune(self, spec: Spec) -> bool:
+        """Takes another Spec's numbers; see `FrameSource.retune`."""
+        if not same_form(self._plan.spec, spec):
+            return False
+        self._plan = self._plan.with_spec(spec)
+        self._sensor = FrameSensor(self._plan, self._camera, self._request.width, self._request.height)
+        return True
+
+    @property
+    def plan(self) -> Plan:
+        """The Spec bound to the model."""
+        return self._plan
+
+    def frame(self, index: int, attempt: int = 0, *, labels: bool = True) -> Frame:
         """One frame; see `FrameSource.frame`."""
         model, data = self._model, self._data
         key = (np.array([self._request.seed], np.uint64), np.array([attempt], np.uint64), np.array([index], np.uint64))
@@ -82,7 +95,13 @@ class ModelSource:
             raise DREnvError(f"frame {index}: the simulation diverged; try fewer --steps or narrower distributions")
         mujoco.mj_forward(model, data)
         return self._sensor.capture(
-            self._renderer, model, data, self._objects, index=index, draw=draw, key=(self._request.seed, index, attempt)
+            self._renderer,
+            model,
+            data,
+            self._objects if labels else [],
+            index=index,
+            draw=draw,
+            key=(self._request.seed, index, attempt),
         )
 
     def _place(self, uniform: NDArray[np.float64]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.export.catalogue import Catalogue
@@ -24,7 +26,7 @@ class PoseScene:
         models: the meshes by object id, in metres.
         counts: how often each can be in one picture.
         width, height: image size in pixels.
-        renderer: "classic" or "filament".
+        renderer: "classic", "filament" or "mitsuba".
         far: metres beyond which nothing is seen.
     """
 
@@ -59,6 +61,24 @@ class PoseScene:
         self._models = models
         self._renderer = make_renderer(renderer, self._model, width, height)
 
+    def depth(self, number: int, pose: Array, intrinsics: Intrinsics) -> NDArray[np.float32]:
+        """The depth (h, w) in metres along z of one object alone, by its id and camera_from_object (4, 4)."""
+        model, data = self._model, self._data
+        data.mocap_pos[:] = _AWAY
+        self._stand(self._bodies[number][0], pose)
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
+        with seen_through(model, _CAMERA, intrinsics):
+            depth = self._renderer.images(model, data, _CAMERA, ("depth",)).depth
+        return np.zeros((intrinsics.height, intrinsics.width), np.float32) if depth is None else depth
+
+    def _stand(self, name: str, pose: Array) -> Any:
+        """Puts a body at a pose; returns what the model says of it."""
+        body = self._model.body(name)
+        self._data.mocap_pos[body.mocapid[0]] = pose[:3, 3]
+        self._data.mocap_quat[body.mocapid[0]] = matrix_to_quat(pose[:3, :3])
+        return body
+
     def frame(self, index: int, poses: Sequence[tuple[int, Array]], intrinsics: Intrinsics) -> Frame:
         """The Frame of objects at poses, each (object id, camera_from_object (4, 4) in metres)."""
         model, data = self._model, self._data
@@ -66,9 +86,7 @@ class PoseScene:
         free = {number: iter(names) for number, names in self._bodies.items()}
         objects = []
         for number, pose in poses:
-            body = model.body(next(free[number]))
-            data.mocap_pos[body.mocapid[0]] = pose[:3, 3]
-            data.mocap_quat[body.mocapid[0]] = matrix_to_quat(pose[:3, :3])
+            body = self._stand(next(free[number]), pose)
             shape = self._models[number]
             low, high = shape.vertices.min(0), shape.vertices.max(0)
             objects.append(LabelledObject(body.name, number, shape.name, body.id, (int(body.geomadr[0]),), low, high))

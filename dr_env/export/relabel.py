@@ -59,7 +59,7 @@ def relabel(root: Path, out: Path, renderer: str = "classic", progress: Progress
     Args:
         root: the dataset.
         out: where the copy goes: a new folder, or one that an earlier run began.
-        renderer: "classic" or "filament".
+        renderer: "classic", "filament" or "mitsuba".
         progress: is told of images done, and of all.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from dr_env.binding import Plan
 from dr_env.export.bodies import model_digest
 from dr_env.export.catalogue import LabelClass
 from dr_env.export.sensing import FrameSensor
@@ -39,22 +40,31 @@ class SceneSource:
         self._size = picture_size(self.scenes.plan(0), request.width, request.height)
         self._renderer = self._renderer_for(first)
 
-    def frame(self, index: int, attempt: int = 0) -> Frame:
+    def frame(self, index: int, attempt: int = 0, *, labels: bool = True) -> Frame:
         """One frame; see `FrameSource.frame`."""
         scene = self.scenes.scene(index, attempt)
         self.refused = scene.attempts - 1
-        return self._capture(scene, index, attempt)
+        return self._capture(scene, index, attempt, labels)
+
+    def retune(self, spec: Spec) -> bool:
+        """Takes another Spec's numbers; see `FrameSource.retune`."""
+        return self.scenes.retune(spec)
+
+    @property
+    def plan(self) -> Plan:
+        """The Spec bound to the first build."""
+        return self.scenes.plan(0)
 
     def replay(self, draw: Draw, index: int, attempt: int = 0) -> Frame:
         """The frame that a Draw tells of."""
         return self._capture(self.scenes.replay(draw), index, attempt)
 
-    def _capture(self, scene: Scene, index: int, attempt: int) -> Frame:
+    def _capture(self, scene: Scene, index: int, attempt: int, labels: bool = True) -> Frame:
         request = self._request
         camera = request.camera or scene.camera
         sensor = FrameSensor(self.scenes.plan(index), camera, request.width, request.height)
         renderer = self._renderer_for(scene.model)
-        objects = [_labelled(each) for each in scene.labelled]
+        objects = [_labelled(each) for each in scene.labelled] if labels else []
         key = (request.seed, index, attempt)
         return sensor.capture(renderer, scene.model, scene.data, objects, index=index, draw=scene.draw, key=key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from dr_env.binding import Plan
 from dr_env.errors import DREnvError
 from dr_env.export.catalogue import LabelClass
 from dr_env.records import Frame
@@ -24,12 +25,26 @@ class FrameSource(Protocol):
         """Draws and scenes that the Spec itself refused on the way to the last frame: outside a support, ill framed."""
         ...
 
-    def frame(self, index: int, attempt: int = 0) -> Frame:
+    def frame(self, index: int, attempt: int = 0, *, labels: bool = True) -> Frame:
         """One frame.
 
         Args:
             index: its number in the dataset.
             attempt: how many candidates for it were refused.
+            labels: whether objects are labelled; the picture alone is several times faster.
+        """
+        ...
+
+    @property
+    def plan(self) -> Plan:
+        """The Spec bound to the model; to the first of several."""
+        ...
+
+    def retune(self, spec: Spec) -> bool:
+        """Takes the numbers of another Spec: from now on frames are those of a source opened with it.
+
+        Returns False, and changes nothing, where that Spec needs another model. Raises DREnvError for numbers that
+        a field cannot take.
         """
         ...
 
@@ -52,7 +67,7 @@ class SourceRequest:
         spec_name: what errors call the Spec.
         seed: of all frames.
         width, height: image size in pixels.
-        renderer: "classic" or "filament".
+        renderer: "classic", "filament" or "mitsuba".
         camera: a camera's name; None for the task's own.
         objects: names of the bodies to label, or patterns; empty for all that can be seen.
         jitter: metres by which free bodies are moved sideways at most, turning as they like about the vertical.

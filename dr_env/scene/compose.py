@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.binding import Plan, build_model
+from dr_env.binding import Plan, build_model, same_form
 from dr_env.errors import DREnvError
 from dr_env.records import Draw
 from dr_env.rng import digest
@@ -22,7 +22,18 @@ from dr_env.scene.grammar import derive, flying
 from dr_env.scene.mesh import Mesh
 from dr_env.scene.objects import ObjectModel
 from dr_env.scene.placement import Arrangement, arrange
-from dr_env.scene.pool import CAMERA, PARKED, SHOWN, Pool, Rectangle, Slot, build_pool, make_classes, parked
+from dr_env.scene.pool import (
+    CAMERA,
+    PARKED,
+    SHOWN,
+    Pool,
+    Rectangle,
+    Slot,
+    build_pool,
+    make_classes,
+    parked,
+    same_room,
+)
 from dr_env.scene.settle import settle
 from dr_env.scene.symmetry import SymmetryGroup
 from dr_env.spec import Spec
@@ -219,6 +230,19 @@ class Scenes:
         lens = Lens.of(built.model, built.data, built.model.camera(CAMERA).id, self._aspect)
         return self._scene(built, poses, entries, arm, 1, lens)
 
+    def retune(self, spec: Spec) -> bool:
+        """Draws by another Spec's numbers from now on, as `Scenes` of it would; the compiled model is kept.
+
+        Returns False, and changes nothing, where that Spec needs another model: other sizes, textures or entries.
+        Raises DREnvError for numbers that a field cannot take.
+        """
+        if spec.scene is None or not same_room(self.grammar, spec.scene) or not same_form(self.spec, spec):
+            return False
+        if self._built is not None:
+            self._built.plan = self._built.plan.with_spec(spec)
+        self.spec, self.grammar = spec, spec.scene
+        return True
+
     # one scene
 
     def _compose(self, built: _Built, frame: int, attempt: int, count: int) -> Scene | str:
@@ -332,9 +356,10 @@ class Scenes:
         framing = self.grammar.framing
         labelled = scene.labelled
         wanted = len(labelled) if framing.objects == "all" else framing.objects
-        seen = sum(each.visible > 0 and each.visible >= framing.visible for each in labelled)
+        seen = sum(each.visible > 0 and framing.visible <= each.visible <= framing.visible_most for each in labelled)
         if seen < wanted:
-            return f"fewer than {wanted} objects are seen, {framing.visible:g} of them at least"
+            most = f", {framing.visible_most:g} at most" if framing.visible_most < 1 else ""
+            return f"fewer than {wanted} objects are seen, {framing.visible:g} of them at least{most}"
         return None
 
     # builds

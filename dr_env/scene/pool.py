@@ -70,14 +70,15 @@ class Pool:
 
 
 def make_classes(grammar: SceneGrammar, seed: int) -> tuple[ObjectModel, ...]:
-    """The labelled classes of a dataset, drawn once; class i + 1 is the i-th."""
+    """The labelled classes of a dataset, drawn once."""
     given = dict(grammar.objects)
     contextual, flying = grammar.distractors.contextual, grammar.distractors.flying
     if contextual is not None and contextual.labelled:
         given |= contextual.classes
     if flying is not None and flying.labelled:
         given |= {f"flying_{shape}": ObjectClass(shape=shape) for shape in flying.shapes}
-    return tuple(make_object(name, grammar.class_names.index(name) + 1, each, seed) for name, each in given.items())
+    numbers = grammar.class_numbers
+    return tuple(make_object(name, numbers[name], each, seed) for name, each in given.items())
 
 
 def build_pool(grammar: SceneGrammar, seed: int, build: int, classes: tuple[ObjectModel, ...] | None = None) -> Pool:
@@ -101,6 +102,26 @@ def build_pool(grammar: SceneGrammar, seed: int, build: int, classes: tuple[Obje
     ]
     slots += _flying(mjspec, grammar, labelled, seed, build)
     return Pool(mjspec, tuple(slots), areas)
+
+
+def same_room(one: SceneGrammar, other: SceneGrammar) -> bool:
+    """Whether two grammars have the same pools: they differ in counts, relations and framing alone."""
+    return _room(one) == _room(other)
+
+
+def _room(grammar: SceneGrammar) -> list[object]:
+    """What of a grammar its pools are made of."""
+    areas = {name: (area.on, area.low, area.high) for name, area in grammar.areas.items()}
+    contextual, flying = grammar.distractors.contextual, grammar.distractors.flying
+    return [
+        *(
+            getattr(grammar, key)
+            for key in ("frames_per_build", "table", "walls", "lights", "arm", "objects", "camera")
+        ),
+        areas,
+        contextual and (contextual.classes, contextual.labelled),
+        flying and (flying.pool, flying.shapes, flying.size, flying.labelled),
+    ]
 
 
 def _contextual(grammar: SceneGrammar, seed: int, build: int) -> list[ObjectModel]:

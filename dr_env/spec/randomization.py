@@ -17,6 +17,7 @@ from dr_env.spec.entry import Entry, Variable, read_distribution, read_selector
 from dr_env.spec.explain import explain, locate
 from dr_env.spec.io import Lines, dump_yaml, parse_yaml, read_yaml
 from dr_env.spec.scene import SceneGrammar
+from dr_env.spec.scene_numbers import scene_distributions, with_scene_distributions
 from dr_env.spec.textures import TexturePool
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from dr_env.binding import Build, Plan
 
+SCENE = "scene."
+"""Beginning of the names of a scene grammar's tunable numbers."""
 FORMAT: Literal["dr_env/1"] = "dr_env/1"
 
 
@@ -172,8 +175,12 @@ class Spec(BaseModel):
         """Variables and entries by name."""
         return {**self.variables, **self.entries}
 
-    def parameters(self) -> ParameterVector:
-        """The tunable numbers, named `entry.number`; a group that shares its draw has one set of them."""
+    def parameters(self, scene: bool = False) -> ParameterVector:
+        """The tunable numbers, named `entry.number`; a group that shares its draw has one set of them.
+
+        Args:
+            scene: whether to add those of the scene's grammar, such as `scene.areas.clutter.count.low`.
+        """
         seen: set[str] = set()
         tunable = {}
         for name, drawn in self.drawn.items():
@@ -182,19 +189,27 @@ class Spec(BaseModel):
                 tunable[name] = drawn
             if share is not None:
                 seen.add(share)
-        return ParameterVector.of(
-            {name: drawn.distribution for name, drawn in tunable.items()},
-            {name: drawn.bounds for name, drawn in tunable.items()},
-        )
+        distributions = {name: drawn.distribution for name, drawn in tunable.items()}
+        bounds = {name: drawn.bounds for name, drawn in tunable.items()}
+        if scene and self.scene is not None:
+            for name, (distribution, widest) in scene_distributions(self.scene).items():
+                distributions[f"{SCENE}{name}"], bounds[f"{SCENE}{name}"] = distribution, widest
+        return ParameterVector.of(distributions, bounds)
 
     def with_parameters(self, parameters: ParameterVector) -> Spec:
-        """The Spec with these tunable numbers; everything else stays."""
-        changed = parameters.update({name: drawn.distribution for name, drawn in self.drawn.items()})
+        """The Spec with these tunable numbers, of the scene's grammar or of what is drawn; everything else stays."""
+        known = {name: drawn.distribution for name, drawn in self.drawn.items()}
+        arranged = {} if self.scene is None else {name: d for name, (d, _) in scene_distributions(self.scene).items()}
+        changed = parameters.update({**known, **{f"{SCENE}{name}": d for name, d in arranged.items()}})
         leaders: dict[str, str] = {}
         for name, entry in self.entries.items():
             if entry.share is not None:
                 changed[name] = changed[leaders.setdefault(entry.share, name)]
-        return self.with_distributions(changed)
+        spec = self.with_distributions({name: changed[name] for name in known})
+        moved = {name: new for name, d in arranged.items() if (new := changed[f"{SCENE}{name}"]) != d}
+        if self.scene is not None and moved:
+            spec = spec.model_copy(update={"scene": with_scene_distributions(self.scene, moved)})
+        return spec
 
     def with_distributions(self, changed: Mapping[str, Distribution]) -> Spec:
         """The Spec with other distributions, by name of entry or variable; what is not named stays."""

@@ -7,13 +7,13 @@ numbers or distributions. How things look and what they weigh varies through ord
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dr_env.distributions import Constant, Distribution
-from dr_env.errors import DREnvError, unknown_name
-from dr_env.spec import schema
+from dr_env.errors import unknown_name
+from dr_env.spec.quantity import Extents, Quantity
 
 Pair = tuple[float, float]
 Triple = tuple[float, float, float]
@@ -41,45 +41,6 @@ SHAPES = (
 )
 """The eight of Tobin et al. 2017 first, then procedural families, then plausible things."""
 TOBIN = SHAPES[:8]
-
-
-def _quantity(form: object) -> Distribution:
-    """A distribution from its YAML form or a plain number."""
-    try:
-        found = form if isinstance(form, Distribution) else Distribution.from_dict(_constant(form))
-    except DREnvError as error:
-        raise ValueError(str(error)) from None  # pydantic adds where it stands
-    if found.parents or found.size != 1:
-        raise ValueError(f"a {found.type_name} distribution depends on others; a scene's numbers stand alone")
-    return found
-
-
-def _constant(form: object) -> object:
-    is_number = isinstance(form, int | float) and not isinstance(form, bool)
-    return {"type": "constant", "value": form} if is_number else form
-
-
-def _plain(distribution: Distribution) -> Any:
-    return distribution.value if isinstance(distribution, Constant) else distribution.to_dict()
-
-
-_QUANTITY: dict[str, Any] = {"anyOf": [{"type": "number"}, schema.DISTRIBUTION]}
-
-Quantity = Annotated[Distribution, BeforeValidator(_quantity), PlainSerializer(_plain), WithJsonSchema(_QUANTITY)]
-"""A number, or a distribution of one."""
-
-
-def _extents(form: object) -> object:
-    return form if isinstance(form, list | tuple) else [form]
-
-
-Extents = Annotated[
-    tuple[Quantity, ...],
-    BeforeValidator(_extents),
-    PlainSerializer(lambda sizes: _plain(sizes[0]) if len(sizes) == 1 else [_plain(size) for size in sizes]),
-    WithJsonSchema({"anyOf": [_QUANTITY, {"type": "array", "items": _QUANTITY, "minItems": 1, "maxItems": 3}]}),
-]
-"""One quantity, or one for each of x, y and z."""
 
 
 class Part(BaseModel):
@@ -142,6 +103,9 @@ class ObjectClass(Part):
     )
     corners: Quantity | None = Field(default=None, description="of an extrusion without outline: how many corners")
     parts: Quantity | None = Field(default=None, description="of a compound: how many shapes it is made of")
+    number: int | None = Field(
+        default=None, ge=1, description="its number in labels, such as a BOP dataset's; by default they count from 1"
+    )
     copies: int = Field(default=1, ge=1, description="how many of it one scene may hold")
     density: float = Field(default=400.0, gt=0, description="kg/m^3; a mass entry varies what follows from it")
     friction: float = Field(default=0.6, ge=0, description="sliding friction")
@@ -316,7 +280,14 @@ class Framing(Part):
 
     objects: int | Literal["all"] = Field(default=1, description="how many labelled objects must be seen well enough")
     visible: float = Field(default=0.1, ge=0, le=1, description="the least share of an object's outline seen")
+    visible_most: float = Field(default=1.0, gt=0, le=1, description="the largest; below 1 for objects partly hidden")
     attempts: int = Field(default=50, ge=1, description="how often a scene is drawn before giving up")
+
+    @model_validator(mode="after")
+    def _order(self) -> Framing:
+        if self.visible > self.visible_most:
+            raise ValueError(f"visible_most: got {self.visible_most:g}, expected at least visible = {self.visible:g}")
+        return self
 
 
 class SceneGrammar(Part):
@@ -347,6 +318,10 @@ class SceneGrammar(Part):
             for known in area.classes or ():
                 if known not in self.objects:
                     raise ValueError(f"areas.{name}.classes: {unknown_name('class', known, self.objects, 'classes')}")
+        seen: dict[int, str] = {}
+        for name, number in self.class_numbers.items():
+            if seen.setdefault(number, name) != name:
+                raise ValueError(f"objects: '{seen[number]}' and '{name}' both have the number {number}")
         contextual = self.distractors.contextual
         if contextual is not None:
             if contextual.area is not None and contextual.area not in self.areas:
@@ -378,10 +353,15 @@ class SceneGrammar(Part):
         return self.model_copy(update=changed)
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the labelled classes; class i + 1 is the i-th, since 0 is nothing."""
+    def class_numbers(self) -> dict[str, int]:
+        """Numbers of the labelled classes by name: their own, or their place from 1, since 0 is nothing."""
         contextual, flying = self.distractors.contextual, self.distractors.flying
+        numbers = [each.number for each in self.objects.values()]
         names = [*self.objects]
-        names += [*contextual.classes] if contextual is not None and contextual.labelled else []
-        names += [f"flying_{shape}" for shape in flying.shapes] if flying is not None and flying.labelled else []
-        return tuple(names)
+        if contextual is not None and contextual.labelled:
+            names += [*contextual.classes]
+            numbers += [each.number for each in contextual.classes.values()]
+        if flying is not None and flying.labelled:
+            names += [f"flying_{shape}" for shape in flying.shapes]
+            numbers += [None] * len(flying.shapes)
+        return {name: number or i for i, (name, number) in enumerate(zip(names, numbers, strict=True), 1)}

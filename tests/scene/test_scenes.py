@@ -325,3 +325,13 @@ def test_a_bad_grammar_is_told_by_line_and_key(change: str, message: str) -> Non
 def test_areas_name_classes_that_there_are() -> None:
     with pytest.raises(DREnvError, match=r"areas.all.classes: no class 'cub'; did you mean 'cube'"):
         scene_spec({"classes": {"cub": 1}})
+
+
+def test_classes_may_have_numbers_of_their_own() -> None:
+    objects: dict[str, Any] = {"cube": {"shape": "cube", "number": 9}, "cone": {"shape": "cone"}}
+    scenes = Scenes(scene_spec({"count": 2}, objects=objects), seed=0)
+    assert {each.name: each.class_id for each in scenes.classes} == {"cube": 9, "cone": 2}
+    assert {each.class_id for each in scenes.scene(0).labelled} <= {2, 9}
+    objects["cube"]["number"] = 2
+    with pytest.raises(DREnvError, match="'cube' and 'cone' both have the number 2"):
+        scene_spec(objects=objects)
