@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dr_env.comparison.cells import Tier, cells, path_of, read_results, write_result
+from dr_env.comparison.cells import Tier, cells, store
 from dr_env.comparison.page import write_page
 from dr_env.comparison.recovery import recover
 from dr_env.comparison.transfer import transfer
@@ -50,8 +50,9 @@ def compare(
         report_only: Run nothing; make the tables and pages of what is there.
     """
     check_writable(out)
+    results = store(out)
     wanted = cells(tier, full, seeds, methods, tasks, sizes, steps)
-    missing = [] if report_only else [cell for cell in wanted if not path_of(out, cell).exists()]
+    missing = [] if report_only else [cell for cell in wanted if not results.path(cell.name).exists()]
     failed = 0
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -65,12 +66,12 @@ def compare(
                 failed += 1
                 console.print(f"{cell.name}: {error}", style="red", highlight=False)
             else:
-                write_result(out, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
+                results.write(cell.name, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
             progress.advance(bar)
-    results = read_results(out)
-    if not results:
+    found = results.read()
+    if not found:
         raise DREnvError(f"{out}: no cell has run; nothing to report")
-    page = write_page(results, out)
+    page = write_page(found, out)
     print((out / "table.md").read_text())
     print(f"report: {page}")
     if failed:

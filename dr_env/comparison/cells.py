@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from dr_env.cells import CellStore, cell_name
 from dr_env.errors import DREnvError, unknown_name
-from dr_env.files import write_text
-from dr_env.rng import digest
 
 Tier = Literal[0, 1, 2]
 
@@ -87,12 +85,11 @@ class Cell:
     @property
     def name(self) -> str:
         """The file's name, without its ending; cells that differ in anything have different names."""
-        parts = [f"tier{self.tier}", self.task, self.condition, str(self.size), self.method.replace("+", "_")]
+        parts = [f"tier{self.tier}", self.task, self.condition, str(self.size), self.method]
         if self.tier:
             parts.append(f"target{self.target}")
         form = {key: value for key, value in dataclasses.asdict(self).items() if key != "training" or value}
-        key = f"{digest(json.dumps(form, sort_keys=True)):016x}"[:6]
-        return "-".join([*parts, str(self.seed), key])
+        return cell_name([*parts, str(self.seed)], form)
 
 
 def cells(
@@ -189,27 +186,6 @@ def _chosen(
     return tuple(given) or tuple(default)
 
 
-def path_of(folder: Path, cell: Cell) -> Path:
-    """Where a cell's result goes."""
-    return folder / "cells" / f"{cell.name}.json"
-
-
-def write_result(folder: Path, cell: Cell, result: Mapping[str, Any]) -> None:
-    """Writes a cell's result, atomically."""
-    form = {"format": FORMAT, "cell": dataclasses.asdict(cell), **result}
-    write_text(path_of(folder, cell), json.dumps(form, indent=None, allow_nan=False) + "\n")
-
-
-def read_results(folder: Path) -> list[dict[str, Any]]:
-    """All results in a folder, in the order of their names. Raises DREnvError naming a file that is none."""
-    found = []
-    for path in sorted((folder / "cells").glob("*.json")):
-        try:
-            form = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise DREnvError(f"{path}: cannot read it as JSON: {error}; delete it to run the cell again") from error
-        if not isinstance(form, dict) or form.get("format") != FORMAT:
-            raise DREnvError(f"{path}: got format {form.get('format') if isinstance(form, dict) else form!r}, "
-                             f"expected {FORMAT}; is this a comparison's folder?")  # fmt: skip
-        found.append(form)
-    return found
+def store(folder: Path) -> CellStore:
+    """The results of a comparison in a folder."""
+    return CellStore(folder, FORMAT)

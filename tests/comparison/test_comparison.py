@@ -11,7 +11,7 @@ import pytest
 
 from dr_env.cli.main import main
 from dr_env.comparison import transfer as transfer_module
-from dr_env.comparison.cells import cells, path_of, read_results, write_result
+from dr_env.comparison.cells import cells, store
 from dr_env.comparison.recovery import recover
 from dr_env.comparison.summary import markdown, recovered, transferred
 from dr_env.comparison.targets import hidden, prior_of, record, truth_of
@@ -119,10 +119,10 @@ def test_the_command_resumes_and_reports(tmp_path: Path, capsys: pytest.CaptureF
     wanted = cells(0, seeds=1, sizes=[8], methods=["credible"], tasks=["hopper"])
     # one is there already, and must not run again
     ready = {**recover(wanted[0]), "error": 0.123456}
-    write_result(tmp_path, wanted[0], ready)
+    store(tmp_path).write(wanted[0].name, wanted[0], ready)
     main(arguments)
-    assert len(read_results(tmp_path)) == len(wanted) == 3
-    assert json.loads(path_of(tmp_path, wanted[0]).read_text())["error"] == 0.123456
+    assert len(store(tmp_path).read()) == len(wanted) == 3
+    assert json.loads(store(tmp_path).path(wanted[0].name).read_text())["error"] == 0.123456
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png;base64") == 3 + 2 * 3
     assert "http" not in page.replace("http://www.w3.org", "")
