@@ -64,6 +64,45 @@ def proportion(outcomes: ArrayLike) -> Estimate:
     return Estimate(float(values.mean()), float(low), float(high))
 
 
+def resampled_by_group(groups: ArrayLike, rng: np.random.Generator, resamples: int = _RESAMPLES) -> NDArray[np.float32]:
+    """Weights (resamples + 1, n) of values that come in groups, such as the objects of images, for a bootstrap.
+
+    The first row is all ones, of the values as they are; each other row counts how often the value's group was drawn.
+
+    Args:
+        groups: (n,) group of each value.
+        rng: the bootstrap's generator.
+        resamples: how many.
+    """
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    count = int(member.max(initial=-1)) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), resamples) if count else np.zeros((resamples, 0))
+    return np.concatenate([np.ones((1, len(member))), drawn[:, member]]).astype(np.float32)
+
+
+def weighted_mean(values: ArrayLike, weights: NDArray[np.float32]) -> Estimate:
+    """The mean of values (n,) with the 95 % interval that weights of `resampled_by_group` give it."""
+    given, whole = np.asarray(values, np.float64), weights.sum(1)
+    found = weights @ given.astype(np.float32) / np.maximum(whole, 1e-9)
+    return _interval(found[whole > 0], float(given.mean()))
+
+
+def weighted_quantile(values: ArrayLike, share: float, weights: NDArray[np.float32]) -> Estimate:
+    """A quantile of values (n,), the least of those that a share of all does not exceed, with its 95 % interval."""
+    given = np.asarray(values, np.float64)
+    order = np.argsort(given, kind="stable")
+    reached = np.cumsum(weights[:, order], axis=1)
+    whole = reached[:, -1:]
+    place = (reached < share * whole - 1e-4).sum(1).clip(0, len(given) - 1)
+    found = given[order][place]
+    return _interval(found[whole[:, 0] > 0], float(found[0]))
+
+
+def _interval(found: NDArray[np.floating], value: float) -> Estimate:
+    low, high = np.quantile(found[1:], [0.025, 0.975])
+    return Estimate(value, float(low), float(high))
+
+
 def binned(x: ArrayLike, y: ArrayLike, bins: int = 8) -> tuple[Array, Array, Array]:
     """Means of `y` in bins of `x` that hold equally many points.
 

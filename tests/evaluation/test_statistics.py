@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from dr_env.evaluation import Estimate, estimate, interquartile_mean
-from dr_env.evaluation.statistics import binned, proportion
+from dr_env.evaluation.statistics import binned, proportion, resampled_by_group, weighted_mean, weighted_quantile
 
 
 def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
@@ -46,3 +46,28 @@ def test_bins_hold_equally_many() -> None:
     np.testing.assert_allclose(means, 2 * centres)
     assert len(errors) == 8
     assert means.mean() == pytest.approx((2 * x).mean())
+
+
+def test_a_bootstrap_over_groups_is_wider_where_groups_agree() -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(50), 8)
+    shared = np.repeat(rng.standard_normal(50), 8)  # all values of a group are one
+    alone = rng.standard_normal(400)
+    weights = resampled_by_group(group, np.random.default_rng(1))
+    wide, narrow = weighted_mean(shared, weights), weighted_mean(alone, weights)
+    assert 2 < (wide.high - wide.low) / (narrow.high - narrow.low) < 4  # sqrt(8)
+    assert (wide.high - wide.low) / 3.92 == pytest.approx(shared.std() / np.sqrt(50), rel=0.1)
+    assert wide.value == pytest.approx(shared.mean()) and wide.low < wide.value < wide.high
+
+
+def test_quantiles_of_weighted_values() -> None:
+    values = np.random.default_rng(0).permutation(np.arange(101.0))
+    weights = resampled_by_group(np.arange(101), np.random.default_rng(1), 500)
+    median, most = weighted_quantile(values, 0.5, weights), weighted_quantile(values, 0.9, weights)
+    assert median.value == 50 and most.value == 90
+    assert 30 < median.low < 50 < median.high < 70
+    # each row's quantile is that of the values repeated as often as it says
+    row = weights[7].astype(int)
+    repeated = np.sort(np.repeat(values, row))
+    single = weighted_quantile(values, 0.9, np.stack([weights[7], weights[7]]))
+    assert single.value == single.low == repeated[int(np.ceil(0.9 * len(repeated))) - 1]
