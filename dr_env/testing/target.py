@@ -1,7 +1,8 @@
 """A target whose answer is known, for tuners: a mass on a damper, pushed back and forth.
 
 The prior scales mass and damping; the target has both at other values. Recordings are of the mass's exact
-motion, returns fall with the distance of a Spec from the target, and episodes succeed near the nominal values.
+motion, returns fall with the distance of a Spec from the target, pictures show both scales bent, and episodes succeed
+near the nominal values.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from dr_env.binding import Plan
 from dr_env.records import Columns
 from dr_env.spec import Spec
-from dr_env.tuning import Log, SimEpisodes, TargetReturns, TargetTransitions
+from dr_env.tuning import Log, SimEpisodes, TargetImages, TargetReturns, TargetTransitions
 
 Array = NDArray[np.float64]
 
@@ -80,6 +81,20 @@ def returns_of(spec: Spec, trial: int, episodes: int = 5, seed: int = 0) -> Targ
     score = 100.0 - 100.0 * float(np.mean([np.mean(gap**2) for gap in gaps] or [1.0]))
     noise = np.random.default_rng((seed, trial)).normal(0.0, 0.2, episodes)
     return TargetReturns(trial, score + noise, spec)
+
+
+def images_of(spec: Spec, trial: int, count: int = 48) -> TargetImages:
+    """Features of imaginary pictures, in which mass and damping bend several numbers, under a Spec and at the truth."""
+    columns = drawn(spec, count, 7)
+    values = values_of({name: columns[name] for name in TRUTH if name in columns})
+    rng = np.random.default_rng(11)
+    truth = np.array(list(TRUTH.values())) * np.exp(rng.normal(0.0, 0.02, (count, 2)))
+    mixing = rng.normal(size=(2, 12))
+
+    def pictures(scales: Array) -> Array:
+        return np.asarray(np.tanh(np.log(np.maximum(scales, 1e-3)) @ mixing))
+
+    return TargetImages(trial, pictures(truth), pictures(np.broadcast_to(values, (count, 2))), spec)
 
 
 def recording(seed: int = 0, noise: float = 1e-3) -> TargetTransitions:

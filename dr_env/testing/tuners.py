@@ -21,7 +21,7 @@ import pytest
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 from dr_env.testing import target
-from dr_env.tuning import Evidence, Ledger, SimEpisodes, TargetReturns, TargetTransitions, Tuner
+from dr_env.tuning import Evidence, Ledger, SimEpisodes, TargetImages, TargetReturns, TargetTransitions, Tuner
 
 
 class TunerConformance:
@@ -53,6 +53,8 @@ class TunerConformance:
             return target.returns_of(spec, trial, seed=seed)
         if "episodes" in self.tuner.needs:
             return target.episodes_of(spec, self.radius, seed=seed + trial)
+        if "images" in self.tuner.needs:
+            return target.images_of(spec, trial)
         return target.recording(seed + trial)
 
     def play(self, tuner: Tuner[Any], rounds: int, first: int = 0) -> list[Spec]:
@@ -145,6 +147,7 @@ class TunerConformance:
             target.returns_of(tuner.prior, 0),
             target.episodes_of(tuner.prior, 1.0),
             target.recording(),
+            target.images_of(tuner.prior, 0),
         )
         for wrong in every:
             if wrong.kind not in self.tuner.needs:
@@ -209,6 +212,10 @@ def _damaged(evidence: Evidence, whole: bool) -> Evidence:
         returns[::3] = np.nan
         draws = {name: column[kept] for name, column in evidence.draws.items()}
         return SimEpisodes(draws, returns, evidence.successes[kept])
+    if isinstance(evidence, TargetImages):
+        rendered = evidence.rendered.copy()
+        rendered[: len(rendered) if whole else 5] = np.nan
+        return TargetImages(evidence.trial, evidence.target, rendered, evidence.spec)
     (log,) = evidence.logs
     qpos, qvel = log.qpos.copy(), log.qvel.copy()
     qpos[::7] = np.nan

@@ -1,6 +1,6 @@
 """Tuning: from evidence of a target to the ranges of a Spec."""
 
-from dr_env.tuning.evidence import Evidence, Log, SimEpisodes, TargetReturns, TargetTransitions
+from dr_env.tuning.evidence import Evidence, Log, SimEpisodes, TargetImages, TargetReturns, TargetTransitions
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.ranges import spread_of
 from dr_env.tuning.registry import make_tuner, tuner_class, tuner_names
@@ -14,6 +14,7 @@ __all__ = [
     "SimEpisodes",
     "Simulate",
     "Simulator",
+    "TargetImages",
     "TargetReturns",
     "TargetTransitions",
     "Tuner",

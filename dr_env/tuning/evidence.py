@@ -16,7 +16,7 @@ from dr_env.records import Columns
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
-Kind = Literal["returns", "transitions", "episodes"]
+Kind = Literal["returns", "transitions", "episodes", "images"]
 
 
 def _array(name: str, value: ArrayLike, ndim: int) -> Array:
@@ -204,5 +204,44 @@ class SimEpisodes:
         return _digest(self.kind, self.returns, self.successes, source, *columns)
 
 
-Evidence = TargetTransitions | TargetReturns | SimEpisodes
+@dataclasses.dataclass(frozen=True, eq=False)
+class TargetImages:
+    """How images of the target look, beside frames rendered under a Spec: vectors of features of both.
+
+    Args:
+        trial: the candidate's number.
+        target: (n, d) features of the target's images, the same for every candidate; at least two rows.
+        rendered: (m, d) features of the frames; none at all where the Spec cannot be rendered.
+        spec: the Spec that they were rendered under, as it was asked.
+        loss: the task's own loss on labelled images of the target after learning from these frames, in units of
+            its value for whoever knows nothing but the labels' mean; NaN where no image has labels.
+
+    Rows with a NaN count as missing. Raises DREnvError where the two differ in width.
+    """
+
+    trial: int
+    target: Array
+    rendered: Array
+    spec: Spec
+    loss: float = math.nan
+    kind: ClassVar[Kind] = "images"
+
+    def __post_init__(self) -> None:
+        if np.size(self.rendered) == 0:
+            object.__setattr__(self, "rendered", np.zeros((0, np.shape(self.target)[-1])))
+        for key in ("target", "rendered"):
+            object.__setattr__(self, key, _array(key, getattr(self, key), 2))
+        if len(self.target) < 2:
+            raise DREnvError(f"target: got {len(self.target)} images, expected at least 2")
+        if self.target.shape[1] != self.rendered.shape[1]:
+            raise DREnvError(
+                f"rendered: got {self.rendered.shape[1]} features, expected {self.target.shape[1]} as of the target"
+            )
+
+    def digest(self) -> str:
+        """Sixteen hex digits that name this evidence."""
+        return _digest(self.kind, self.trial, self.target, self.rendered, self.spec.digest(), self.loss)
+
+
+Evidence = TargetTransitions | TargetReturns | SimEpisodes | TargetImages
 """What a tuner may be told; each has a `kind`."""

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.distributions import ParameterVector
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
-from dr_env.tuning.evidence import Kind, TargetReturns
+from dr_env.tuning.evidence import Kind
 from dr_env.tuning.tuner import OptionsT, Simulate, Tuner
 
 Array = NDArray[np.float64]
@@ -36,11 +37,15 @@ class ReturnsTuner(Tuner[OptionsT]):
         simulate: Simulate | None = None,
     ) -> None:
         super().__init__(prior, seed, options, simulate)
-        self.vector = prior.parameters()
+        self.vector = self._numbers(prior)
         if not len(self.vector):
             raise DREnvError(f"{prior.source}: nothing tunable; no distribution here has numbers that may change")
         self.points: list[Array] = []  # (d,) each
         self.scores: list[float] = []  # NaN for a candidate that failed
+
+    def _numbers(self, spec: Spec) -> ParameterVector:
+        """What is searched."""
+        return spec.parameters()
 
     @abstractmethod
     def _candidate(self, pending: tuple[Array, ...]) -> Array:
@@ -58,8 +63,12 @@ class ReturnsTuner(Tuner[OptionsT]):
     def _ask(self, pending: tuple[Spec, ...]) -> Spec:
         return self._spec(self._candidate(tuple(self._point(spec) for spec in pending)))
 
-    def _tell(self, evidence: TargetReturns) -> None:
-        self._take(self._point(evidence.spec), evidence.score)
+    def _tell(self, evidence: Any) -> None:
+        self._take(self._point(evidence.spec), self._score(evidence))
+
+    def _score(self, evidence: Any) -> float:
+        """What evidence is worth: the more the better, NaN for a candidate that failed."""
+        return float(evidence.score)
 
     def _take(self, point: Array, score: float) -> None:
         self.points.append(point)
@@ -89,7 +98,7 @@ class ReturnsTuner(Tuner[OptionsT]):
 
     def _point(self, spec: Spec) -> Array:
         """Where a Spec stands in the cube. Raises DREnvError where it has other numbers than the prior."""
-        numbers = spec.parameters().to_dict()
+        numbers = self._numbers(spec).to_dict()
         missing = [name for name in self.vector.names if name not in numbers]
         if missing or len(numbers) != len(self.vector):
             raise DREnvError(
