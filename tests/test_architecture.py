@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "rng": set(),
     "records": {"errors", "spatial"},
     "spatial": {"errors"},
+    "cells": {"errors", "files", "rng"},
     "distributions": BASE,
     "spec": BASE | {"distributions"},
     "binding": BASE | {"distributions", "spec"},
@@ -28,9 +29,10 @@ MAY_IMPORT = {
     "logs": BASE | {"spec", "tuning"},  # readers of recordings
     "evaluation": BASE,
     # the protocol: hidden targets to record, tuners to tell, policies to judge
-    "comparison": BASE | {"distributions", "spec", "binding", "envs", "tuning", "evaluation"},
+    "comparison": BASE | {"cells", "distributions", "spec", "binding", "envs", "tuning", "evaluation"},
     # estimators read what export writes, or render it on the fly; look tuning moves the numbers of a Spec
-    "vision": BASE | {"distributions", "spec", "rendering", "export", "tuning", "evaluation"},
+    # what is pasted on photographs is blended as a sensor's backdrop is
+    "vision": BASE | {"cells", "distributions", "spec", "rendering", "sensors", "export", "tuning", "evaluation"},
     "testing": BASE | {"distributions", "spec", "binding", "tuning"},
     "cli": BASE
     | {
@@ -57,6 +59,16 @@ DOORS = {
 # outside dr_env, only its public API and the helpers named here
 PUBLIC = {
     "dr_env",
+    "dr_env.cells",
+    "dr_env.evaluation",
+    "dr_env.evaluation.figures",
+    "dr_env.export",
+    "dr_env.vision.estimator",
+    "dr_env.vision.evaluate",
+    "dr_env.vision.images",
+    "dr_env.vision.position",
+    "dr_env.vision.samples",
+    "dr_env.vision.train",
     "dr_env.rng",
     "dr_env.files",
     "dr_env.records",

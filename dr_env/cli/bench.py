@@ -25,7 +25,7 @@ def bench(
 
     Args:
         name: What to measure: vector (environment steps), reset (new episodes), memory, train (PPO end to end),
-            tune (recordings replayed) or render (labelled frames).
+            tune (recordings replayed), render (labelled frames) or vision (a pose estimator and its images).
         task: The task.
         as_json: Print one JSON object as the last line.
     """

@@ -19,7 +19,17 @@ from dr_env.binding import Plan
 from dr_env.cli.marginals import marginals_of
 from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
 from dr_env.errors import DREnvError
-from dr_env.evaluation import WORLD, Arm, Comparison, Explanation, Outcome, encode_video, explain, write_report
+from dr_env.evaluation import (
+    WORLD,
+    Arm,
+    Comparison,
+    Explanation,
+    Outcome,
+    encode_video,
+    explain,
+    read_scores,
+    write_report,
+)
 from dr_env.files import check_writable
 from dr_env.records import versions
 from dr_env.rng import digest
@@ -41,6 +51,7 @@ def evaluate(
     threads: int = 0,
     video: bool = True,
     link: tuple[Path, ...] = (),
+    scores: tuple[Path, ...] = (),
     quiet: bool = False,
 ) -> None:
     """Compare trained policies on worlds; writes report.html and report.json.
@@ -58,6 +69,7 @@ def evaluate(
         threads: Threads that step environments; 0 for all of the machine's.
         video: Put a video of each policy on the target into the report.
         link: HTML pages that the report links to, such as a dataset's or a fit's.
+        scores: Folders that `dr-env vision evaluate --out` wrote, for a panel on pose estimators.
         quiet: No progress bar.
     """
     if not runs:
@@ -79,6 +91,7 @@ def evaluate(
             )
     task = _common_task(runs, policies)
     titles = {path: _title(path) for path in link}
+    estimators = [read_scores(folder) for folder in scores]
     source = target or task.file("target.yaml")
     worlds = {"nominal": Spec(), WORLD: as_spec(randomization, task), "target": Spec.load(source)}
     plans = {world: VectorEnv(task, 1, spec).plan for world, spec in worlds.items()}
@@ -134,7 +147,7 @@ def evaluate(
     explanation = explain(comparison, marginals_of(plans[WORLD], plans["target"], drawn, seed))
     links = {os.path.relpath(path, folder): title for path, title in titles.items()}
     used = versions("dr-env", "mujoco", "gymnasium", "numpy")
-    page = write_report(comparison, explanation, folder, videos, notes, used, links)
+    page = write_report(comparison, explanation, folder, videos, notes, used, links, estimators)
     _show(comparison, explanation, page)
 
 

@@ -20,6 +20,7 @@ from dr_env.cli.spec import check, schema
 from dr_env.cli.train import train
 from dr_env.cli.tune import app as tune
 from dr_env.cli.validate import validate
+from dr_env.cli.vision import app as vision
 from dr_env.errors import DREnvError
 
 _spec = tyro.extras.SubcommandApp()
@@ -33,6 +34,7 @@ app.command(inspect)
 app.command(_spec, name="spec")
 app.command(validate)
 app.command(tune, name="tune")
+app.command(vision, name="vision")
 app.command(doctor)
 app.command(bench)
 app.command(export)

@@ -1,6 +1,7 @@
 """Transfer measured, explained and reported."""
 
 from dr_env.evaluation.coverage import Coverage, Law, Marginal, cover
+from dr_env.evaluation.estimators import EstimatorScore, read_scores
 from dr_env.evaluation.explanation import WORLD, Explanation, explain
 from dr_env.evaluation.report import encode_video, write_report
 from dr_env.evaluation.sensitivity import Effect, Sensitivity, analyse
@@ -14,6 +15,7 @@ __all__ = [
     "Coverage",
     "Effect",
     "Estimate",
+    "EstimatorScore",
     "Explanation",
     "Law",
     "Marginal",
@@ -25,5 +27,6 @@ __all__ = [
     "estimate",
     "explain",
     "interquartile_mean",
+    "read_scores",
     "write_report",
 ]

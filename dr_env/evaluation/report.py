@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dr_env.evaluation import plots, plots_coverage, plots_effects
 from dr_env.evaluation.coverage import target_in_words
+from dr_env.evaluation.estimators import EstimatorScore
 from dr_env.evaluation.explanation import Explanation
 from dr_env.evaluation.figures import COLOURS, data_uri
 from dr_env.evaluation.transfer import Comparison
@@ -40,6 +42,7 @@ def write_report(
     notes: list[str],
     versions: dict[str, str],
     links: Mapping[str, str] | None = None,
+    estimators: Sequence[EstimatorScore] = (),
 ) -> Path:
     """Writes `report.html` and `report.json` into `folder`, and Draws that diverged into its folder `failures`.
 
@@ -51,6 +54,7 @@ def write_report(
         notes: things a reader should know, such as why there is no video.
         versions: package versions.
         links: other pages, where they are -> what they are called.
+        estimators: scores of pose estimators, each in one world.
 
     Returns:
         The path of the HTML file.
@@ -73,6 +77,7 @@ def write_report(
         notes=notes,
         versions=versions,
         links=links or {},
+        estimators=[(score, os.path.relpath(score.page, folder)) for score in estimators],
         colours=dict(zip([arm.name for arm in comparison.arms], COLOURS, strict=False)),
     )
     found = {**comparison.to_dict(), **explanation.to_dict(), "versions": versions}

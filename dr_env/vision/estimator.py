@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from dr_env.spatial import Array
 from dr_env.vision.samples import FloatBox, ObjectModel, Sample
 
 Example = dict[str, NDArray[Any]]
-"""One object or image of a training step: "image" (S, S, 3) uint8, and labels by name, all of fixed shape."""
+"""One object or image to learn from: "image" (h, w, 3) uint8, and labels by name, all of the same shapes each time."""
 
 Labels = Mapping[str, Tensor]
 """A batch of Examples' labels, without "image": name -> (n, ...)."""
@@ -41,15 +42,20 @@ class Estimate:
 class Estimator(nn.Module, ABC):
     """A pose estimator: `encode`, then `decode`; adaptation works on what lies between.
 
-    Args of every subclass are plain data and a mapping of models, so that its card can make it again.
+    Every subclass is made as `Kind(models, **settings)` of models by class id and plain data, so that its card can make
+    it again.
 
     Attributes:
         kind: its name on the command line.
+        unit: of `errors`.
+        rotates: whether its estimates have rotations, for which it must know the camera; if not, they are positions.
         size: side S in pixels of the square images that it takes.
         models: the classes it knows, by id.
     """
 
     kind: ClassVar[str]
+    unit: ClassVar[str]
+    rotates: ClassVar[bool] = True
     size: int
     models: Mapping[int, ObjectModel]
 
@@ -60,6 +66,30 @@ class Estimator(nn.Module, ABC):
     @abstractmethod
     def examples(self, sample: Sample, rng: np.random.Generator) -> list[Example]:
         """What is to be learned from a sample: one Example an image or an object; none where nothing can be."""
+
+    def unlabelled(self, sample: Sample, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+        """What it may look at (S, S, 3) in an image without labels, for adaptation: the whole of it, squeezed.
+
+        An estimator that works on crops overrides this with some of them.
+        """
+        height, width = sample.image.shape[:2]
+        method = cv2.INTER_AREA if min(height, width) >= self.size else cv2.INTER_LINEAR
+        return [np.asarray(cv2.resize(sample.image, (self.size, self.size), interpolation=method), np.uint8)]
+
+    def view(self, images: Tensor, labels: Labels, generator: Generator | None) -> tuple[Tensor, Labels]:
+        """What the network is shown of a batch of Examples, and the labels that are true of it.
+
+        Here an estimator whose labels can follow turns, shifts and scales its training images; the same by default.
+
+        Args:
+            images: (n, 3, h, w), 0..1, of Examples.
+            labels: theirs.
+            generator: on the CPU; None outside training, when nothing may be random.
+
+        Returns:
+            Images (n, 3, S, S) and labels.
+        """
+        return images, labels
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
@@ -72,6 +102,17 @@ class Estimator(nn.Module, ABC):
     @abstractmethod
     def loss(self, output: Tensor, labels: Labels) -> Tensor:
         """The loss (n,) of each example."""
+
+    @abstractmethod
+    def errors(self, output: Tensor, labels: Labels) -> Tensor:
+        """How far off each example's output is (n,), in `unit`; nan where it has nothing to be judged by."""
+
+    def prepare(self, labels: Mapping[str, NDArray[Any]]) -> None:
+        """Takes from training examples' labels what outputs are scaled by; called once, before the first step.
+
+        Args:
+            labels: name -> (n, ...) of some of the training examples.
+        """
 
     @abstractmethod
     def estimate(self, sample: Sample, boxes: Mapping[int, Sequence[FloatBox]] | None = None) -> list[Estimate]:

@@ -1,0 +1,89 @@
+"""A few labelled images of a collection, for what they are worth to a model trained in simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env import rng
+from dr_env.errors import DREnvError
+from dr_env.vision import card
+from dr_env.vision.align import AdaBN
+from dr_env.vision.hooks import Hook
+from dr_env.vision.run import Run
+from dr_env.vision.samples import Images, ObjectModel, Sample
+
+
+class Few:
+    """So many random images of a collection; those of a smaller number are among those of a larger one.
+
+    Args:
+        images: the collection.
+        count: how many.
+        seed: of which; one order of all images belongs to each seed.
+
+    Raises:
+        DREnvError: there are fewer, or none are asked for.
+    """
+
+    def __init__(self, images: Images, count: int, seed: int) -> None:
+        if not 1 <= count <= len(images):
+            raise DREnvError(f"{images.name}: got {count} labelled images asked for, expected 1 to {len(images)}")
+        self._images = images
+        self.rows = rng.generator("labels", seed).permutation(len(images))[:count]
+        self._name = f"{images.name} ({count} labels of seed {seed})"
+
+    @property
+    def name(self) -> str:
+        """The collection's, how many, and of which seed."""
+        return self._name
+
+    @property
+    def models(self) -> Mapping[int, ObjectModel]:
+        """The collection's."""
+        return self._images.models
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Decodes one image."""
+        if not 0 <= index < len(self):  # so that iterating ends
+            raise IndexError(index)
+        return self._images[int(self.rows[index])]
+
+    def masks(self, index: int) -> tuple[NDArray[np.bool_], ...]:
+        """The visible mask (h, w) of each annotation of an image."""
+        return self._images.masks(int(self.rows[index]))
+
+
+def without_labels(init: Path, out: Path, hooks: Sequence[Hook] = ()) -> Path:
+    """Writes a trained estimator as the run that no labels lead to: no step of training, but what hooks do at its end.
+
+    Args:
+        init: the trained run.
+        out: the run's folder: new, empty or this run's.
+        hooks: what takes part; a re-estimation of statistics, which needs no training.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DREnvError: a hook that works while training, or `out` holds something else.
+    """
+    for hook in hooks:
+        if not isinstance(hook, AdaBN):
+            raise DREnvError(f"labels: got 0, which trains nothing, and {hook.name}, which works in training")
+    estimator = card.load(init)
+    used = {hook.name: hook.settings() for hook in hooks}
+    run = Run(out)
+    run.begin({"init": str(init), "labels": 0, "hooks": used})
+    if not run.finished:
+        for hook in hooks:
+            hook.begin(estimator)
+            hook.finish(estimator)
+        card.save(estimator, out, {**card.read(init)["training"], "init": str(init), "labels": 0, "hooks": used})
+    return out

@@ -1,0 +1,74 @@
+"""The comparison, run: worlds rendered, arms trained and judged, nothing made twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dr_env import DREnvError, Spec, make_task
+from dr_env.export import ExportRequest, Layout, SourceRequest, export
+from dr_env.vision.compare import Comparison, Protocol
+from dr_env.vision.images import open_images
+from dr_env.vision.samples import Images
+
+SIZE = 48
+
+
+def source() -> SourceRequest:
+    spec = Spec.load(make_task("tabletop").file("randomization.yaml"))
+    return SourceRequest("tabletop", spec.to_yaml(), "own", 0, SIZE, SIZE)
+
+
+def untuned(path: Path, prior: Spec, images: Images) -> Spec:
+    raise AssertionError("no arm asks for it")
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    root = tmp_path_factory.mktemp("target")
+    export(ExportRequest(dataclasses.replace(source(), seed=7), Layout(24, SIZE, SIZE), ("bop",)), root)
+    return open_images(root)
+
+
+def protocol(**changed: object) -> Protocol:
+    given = {"names": ("plain", "hybrid", "target"), "labels": (5,), "seeds": 1, "base": "plain", "frames": 12, "steps": 10,
+             "size": 32, "tested": 10, "threads": 1} | changed  # fmt: skip
+    return Protocol(source(), "there", **given)  # type: ignore[arg-type]
+
+
+def test_every_arm_is_trained_once_and_judged_on_the_same_images(target: Images, tmp_path: Path) -> None:
+    comparison = Comparison(tmp_path, protocol(), target, untuned)
+    assert [(cell.arm, cell.labels) for cell in comparison.left()] == [("plain", 0), ("hybrid", 5), ("target", 5)]
+    for cell in comparison.left():
+        comparison.run(cell)
+    assert comparison.left() == []
+    results = comparison.results.read()
+    objects = {len(result["errors_cm"]) for result in results}
+    assert len(objects) == 1 and objects.pop() > 10
+    assert len({tuple(result["images"]) for result in results}) == 1
+    assert all(max(result["images"]) < 10 for result in results)
+    # another comparison in the folder finds the rendered images, and trains what is new alone
+    wider = Comparison(tmp_path, protocol(labels=(5, 8)), target, untuned)
+    assert [(cell.arm, cell.labels) for cell in wider.left()] == [("hybrid", 8), ("target", 8)]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["plain-12"]
+    assert set(wider.shown()) == {"target", "plain"}
+
+
+def test_what_judges_is_never_learned_from(target: Images, tmp_path: Path) -> None:
+    comparison = Comparison(tmp_path, protocol(), target, untuned)
+    judged = {sample.name for sample in (comparison.test[i] for i in range(len(comparison.test)))}
+    seen = [comparison._seen[i] for i in range(len(comparison._seen))]
+    assert len(judged) == 10 and len(seen) == 14
+    assert not judged & {sample.name for sample in seen}
+    assert not any(sample.annotations for sample in seen)
+
+
+def test_bad_protocols_are_refused(target: Images, tmp_path: Path) -> None:
+    with pytest.raises(DREnvError, match="expected 20 to judge on and 8 more"):
+        Comparison(tmp_path, protocol(tested=20), target, untuned)
+    with pytest.raises(DREnvError, match="did you mean 'dann'"):
+        protocol(names=("dan",))
+    with pytest.raises(DREnvError, match="labels: got 0"):
+        protocol(labels=(0,))
