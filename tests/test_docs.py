@@ -27,6 +27,6 @@ def test_code_blocks_run(language: str, code: str) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in [*PAGES, *(ROOT / "tasks").glob("*/README.md")]:
+    for page in [*PAGES, *(ROOT / "tasks").glob("*/README.md"), *(ROOT / "examples").glob("*/README.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
