@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
+POSE_STEPS := 400
 
 .PHONY: setup gl demo test lint bench clean
 
@@ -29,6 +30,13 @@ demo: setup
 	$(BIN)/dr-env train half_cheetah --randomization default --out $(DEMO)/randomized
 	$(BIN)/dr-env export --task tabletop --frames 64 --width 320 --height 240 --format bop,coco --out $(DEMO)/frames \
 		|| test ! -e $(DEMO)/frames/index.html  # without OpenGL there are no pictures, and the rest stands
+	@if test -e $(DEMO)/frames/index.html; then \
+		$(BIN)/dr-env vision train --data $(DEMO)/frames --model position --steps $(POSE_STEPS) --augment light --out $(DEMO)/position && \
+		$(BIN)/dr-env export --task tabletop --frames 32 --width 320 --height 240 --seed 1 --out $(DEMO)/fresh --quiet && \
+		$(BIN)/dr-env export --task tabletop --spec tasks/tabletop/targets/camera.yaml --frames 32 --width 320 --height 240 \
+			--seed 1 --out $(DEMO)/shifted --quiet && \
+		$(BIN)/dr-env vision evaluate $(DEMO)/position --data $(DEMO)/fresh --out $(DEMO)/pose/training_world && \
+		$(BIN)/dr-env vision evaluate $(DEMO)/position --data $(DEMO)/shifted --out $(DEMO)/pose/shifted_world; fi
 	$(BIN)/dr-env tune record cartpole --out $(DEMO)/logs --seconds 4 --noise 0.002
 	$(BIN)/dr-env tune fit --model cartpole --spec tasks/cartpole/randomization.yaml --log $(DEMO)/logs/logs.yaml \
 		--window 0.3 --but "[3]" --set screen=0 --out $(DEMO)/tuned.yaml --report $(DEMO)/tuned
@@ -37,7 +45,8 @@ demo: setup
 		--window 0.3 --only "[3]"
 	$(BIN)/dr-env tune score --model cartpole --spec $(DEMO)/tuned.yaml --log $(DEMO)/logs/logs.yaml --window 0.3 --only "[3]"
 	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report \
-		--link $(DEMO)/tuned/report.html $$(ls $(DEMO)/frames/index.html 2>/dev/null)
+		--link $(DEMO)/tuned/report.html $$(ls $(DEMO)/frames/index.html 2>/dev/null) \
+		$$(test ! -e $(DEMO)/pose || echo --scores $(DEMO)/pose/*)
 
 test: setup
 	$(BIN)/python -m pytest
@@ -54,6 +63,7 @@ bench: setup
 	$(BIN)/dr-env bench train
 	$(BIN)/dr-env bench tune
 	$(BIN)/dr-env bench render
+	$(BIN)/dr-env bench vision
 
 clean:
 	rm -rf $(VENV) runs build dist
