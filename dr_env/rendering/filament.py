@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import ctypes.util
+import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import mujoco
@@ -40,9 +43,26 @@ def _make_context() -> Any:
         from mujoco import mjrf
         from mujoco.studio import window  # noqa: F401  registers the shaders
 
-        return mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
+        with _unheard():
+            return mjrf.Context(mjrf.ContextConfig(graphics_api=mjrf.GraphicsApi.GRAPHICS_API_VULKAN))
     except Exception as error:  # a driver that is missing or refuses fails in its own way
         raise DREnvError(f"the filament renderer failed: {error}; install Vulkan: {INSTALL_VULKAN}") from error
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Standard output, which belongs to results, without what Filament tells of itself when it starts."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+        ctypes.CDLL(None).fflush(None)  # what C++ still holds
+    finally:
+        os.dup2(kept, 1)
+        os.close(nowhere)
+        os.close(kept)
 
 
 class _Target:

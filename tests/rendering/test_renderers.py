@@ -232,3 +232,16 @@ def test_both_kinds_are_renderers() -> None:
         kept: Renderer = made
         assert isinstance(made, ClassicRenderer)
         assert kept.provenance()["renderer"] == "classic" and kept.provenance()["gl_renderer"]
+
+
+@pytest.mark.skipif(bool(REASONS["filament"]), reason=REASONS["filament"] or "")
+def test_filament_leaves_standard_output_to_results(capfd: pytest.CaptureFixture[str]) -> None:
+    model, data, _ = scene()
+    renderer = make_renderer("filament", model, WIDTH, HEIGHT)
+    try:
+        print("before")
+        renderer.images(model, data)
+    finally:
+        renderer.close()
+    print("after")
+    assert capfd.readouterr().out == "before\nafter\n"
