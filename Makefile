@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
-POSE_STEPS := 400
+EXPORT := $(BIN)/dr-env export --task tabletop --width 96 --height 72 --quiet
 
 .PHONY: setup gl demo test lint bench clean
 
@@ -31,10 +31,11 @@ demo: setup
 	$(BIN)/dr-env export --task tabletop --frames 64 --width 320 --height 240 --format bop,coco --out $(DEMO)/frames \
 		|| test ! -e $(DEMO)/frames/index.html  # without OpenGL there are no pictures, and the rest stands
 	@if test -e $(DEMO)/frames/index.html; then \
-		$(BIN)/dr-env vision train --data $(DEMO)/frames --model position --steps $(POSE_STEPS) --augment light --out $(DEMO)/position && \
-		$(BIN)/dr-env export --task tabletop --frames 32 --width 320 --height 240 --seed 1 --out $(DEMO)/fresh --quiet && \
-		$(BIN)/dr-env export --task tabletop --spec tasks/tabletop/targets/camera.yaml --frames 32 --width 320 --height 240 \
-			--seed 1 --out $(DEMO)/shifted --quiet && \
+		echo "a model of positions learns from 600 small images, and is judged in the training world and in a shifted one:" && \
+		$(EXPORT) --spec examples/realism/training.yaml --frames 600 --out $(DEMO)/learned && \
+		$(BIN)/dr-env vision train --data $(DEMO)/learned --model position --steps 250 --augment light --out $(DEMO)/position && \
+		$(EXPORT) --spec examples/realism/training.yaml --frames 60 --seed 1 --out $(DEMO)/fresh && \
+		$(EXPORT) --spec examples/realism/shifted.yaml --frames 60 --seed 1 --out $(DEMO)/shifted && \
 		$(BIN)/dr-env vision evaluate $(DEMO)/position --data $(DEMO)/fresh --out $(DEMO)/pose/training_world && \
 		$(BIN)/dr-env vision evaluate $(DEMO)/position --data $(DEMO)/shifted --out $(DEMO)/pose/shifted_world; fi
 	$(BIN)/dr-env tune record cartpole --out $(DEMO)/logs --seconds 4 --noise 0.002
@@ -46,7 +47,7 @@ demo: setup
 	$(BIN)/dr-env tune score --model cartpole --spec $(DEMO)/tuned.yaml --log $(DEMO)/logs/logs.yaml --window 0.3 --only "[3]"
 	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report \
 		--link $(DEMO)/tuned/report.html $$(ls $(DEMO)/frames/index.html 2>/dev/null) \
-		$$(test ! -e $(DEMO)/pose || echo --scores $(DEMO)/pose/*)
+		$$(test ! -e $(DEMO)/pose || echo --scores $(DEMO)/pose/training_world $(DEMO)/pose/shifted_world)
 
 test: setup
 	$(BIN)/python -m pytest
