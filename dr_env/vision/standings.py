@@ -53,7 +53,7 @@ class Verdict:
     Attributes:
         labels: how many: 0 for none.
         best: the arm with the least error.
-        level: arms that are not worse than it beyond doubt.
+        level: arms that cannot be told apart from it.
         text: a sentence.
     """
 
@@ -105,7 +105,7 @@ def verdicts(results: Sequence[Result], arms: Mapping[str, Arm]) -> list[Verdict
         level = [arm for arm in own if arm != best and _alike(own[best], own[arm])]
         titles = [arms[arm].title for arm in level]
         text = f"{arms[best].title} has the least error"
-        text += f", and is not told apart from {', '.join(titles)}" if titles else ", beyond doubt"
+        text += f", and is not told apart from {', '.join(titles)}" if titles else ", and is told apart from all others"
         simple = [arm for arm in (best, *level) if arms[arm].simple]
         if arms[best].simple:
             text += ". A simple arm wins."
@@ -113,6 +113,8 @@ def verdicts(results: Sequence[Result], arms: Mapping[str, Arm]) -> list[Verdict
             text += f". A simple arm, {arms[simple[0]].title}, does as well as far as this can tell."
         else:
             text += ". No simple arm does as well."
+        if min(len(group) for group in own.values()) == 1:
+            text += " Some have one training alone, whose luck no interval counts."
         said.append(Verdict(labels, best, tuple(level), text))
     return said
 

@@ -43,6 +43,8 @@ def test_verdicts_say_which_arm_wins_and_when_nobody_can_tell() -> None:
     (close,) = verdicts([*group("plain", 5.0), *group("dann", 1.0), *group("randomized", 1.02)], ARMS)
     assert {close.best, *close.level} == {"dann", "randomized"}
     assert "simple" in close.text and "No simple" not in close.text
+    (once,) = verdicts([*group("plain", 5.0)[:1], *group("dann", 1.0)[:1]], ARMS)
+    assert once.text.endswith("whose luck no interval counts.") and "luck" not in clear.text
     (simple,) = verdicts([*group("simgan", 5.0), *group("randomized", 1.0)], ARMS)
     assert simple.best == "randomized" and simple.text.endswith("A simple arm wins.")
 
