@@ -80,7 +80,6 @@ def compare(
         report_only: Run nothing; make table and page of what is there.
         quiet: No progress bars.
     """
-    check_writable(out)
     from dr_env.vision.arms import arms as known
     from dr_env.vision.compare import Comparison, Protocol
     from dr_env.vision.images import open_images
@@ -105,6 +104,8 @@ def compare(
         device=device,
         workers=count,
     )
+
+    check_writable(out)
 
     def tune(path: Path, prior: Spec, images: Images) -> Spec:
         return _tuned(path, prior, images, task, width, evaluations, renderer, camera, count, quiet)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dr_env.cells import CellStore, cell_name
 from dr_env.errors import DREnvError, unknown_name
@@ -25,8 +24,9 @@ from dr_env.vision.evaluate import examine
 from dr_env.vision.few import Few
 from dr_env.vision.hooks import Hook
 from dr_env.vision.images import open_images
+from dr_env.vision.part import Part
 from dr_env.vision.refine import RefineSettings, refine
-from dr_env.vision.samples import Images, ObjectModel, Sample
+from dr_env.vision.samples import Images
 from dr_env.vision.train import TrainSettings, train
 
 FORMAT = "dr_env/vision-comparison/1"
@@ -123,44 +123,6 @@ class Protocol:
         """Those that are compared."""
         known = arms(self.base)
         return {name: arm for name, arm in known.items() if not self.names or name in self.names}
-
-
-class Part:
-    """Some images of a collection.
-
-    Args:
-        images: the collection.
-        rows: which.
-        name: what cards call it.
-        labelled: whether their annotations are told.
-    """
-
-    def __init__(self, images: Images, rows: Sequence[int], name: str, labelled: bool = True) -> None:
-        self._images, self.rows, self._name, self._labelled = images, tuple(rows), name, labelled
-
-    @property
-    def name(self) -> str:
-        """What cards call it."""
-        return self._name
-
-    @property
-    def models(self) -> Mapping[int, ObjectModel]:
-        """The collection's."""
-        return self._images.models
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Decodes one image."""
-        if not 0 <= index < len(self):  # so that iterating ends
-            raise IndexError(index)
-        sample = self._images[self.rows[index]]
-        return sample if self._labelled else dataclasses.replace(sample, annotations=())
-
-    def masks(self, index: int) -> tuple[NDArray[np.bool_], ...]:
-        """The visible mask (h, w) of each annotation of an image."""
-        return self._images.masks(self.rows[index]) if self._labelled else ()
 
 
 class Comparison:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dr_env import rng
 from dr_env.errors import DREnvError
 from dr_env.vision import card
 from dr_env.vision.align import AdaBN
 from dr_env.vision.hooks import Hook
+from dr_env.vision.part import Part
 from dr_env.vision.run import Run
-from dr_env.vision.samples import Images, ObjectModel, Sample
+from dr_env.vision.samples import Images
 
 
-class Few:
+class Few(Part):
     """So many random images of a collection; those of a smaller number are among those of a larger one.
 
     Args:
@@ -32,32 +30,8 @@ class Few:
     def __init__(self, images: Images, count: int, seed: int) -> None:
         if not 1 <= count <= len(images):
             raise DREnvError(f"{images.name}: got {count} labelled images asked for, expected 1 to {len(images)}")
-        self._images = images
-        self.rows = rng.generator("labels", seed).permutation(len(images))[:count]
-        self._name = f"{images.name} ({count} labels of seed {seed})"
-
-    @property
-    def name(self) -> str:
-        """The collection's, how many, and of which seed."""
-        return self._name
-
-    @property
-    def models(self) -> Mapping[int, ObjectModel]:
-        """The collection's."""
-        return self._images.models
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Decodes one image."""
-        if not 0 <= index < len(self):  # so that iterating ends
-            raise IndexError(index)
-        return self._images[int(self.rows[index])]
-
-    def masks(self, index: int) -> tuple[NDArray[np.bool_], ...]:
-        """The visible mask (h, w) of each annotation of an image."""
-        return self._images.masks(int(self.rows[index]))
+        rows = rng.generator("labels", seed).permutation(len(images))[:count].tolist()
+        super().__init__(images, rows, f"{images.name} ({count} labels of seed {seed})")
 
 
 def without_labels(init: Path, out: Path, hooks: Sequence[Hook] = ()) -> Path:
