@@ -20,7 +20,7 @@ from tests.vision.test_align import SIZE, SOURCE, TARGET, TEST, _error, _trained
 def test_smaller_sets_are_among_larger_ones() -> None:
     rows = {count: set(Few(TARGET, count, 3).rows) for count in (5, 20, 96)}
     assert rows[5] < rows[20] < rows[96] == set(range(96))
-    assert rows[20] != set(Few(TARGET, 20, 4).rows.tolist())
+    assert rows[20] != set(Few(TARGET, 20, 4).rows)
     few = Few(TARGET, 5, 3)
     assert len(list(few)) == len(few) == 5  # type: ignore[call-overload]
     np.testing.assert_array_equal(few[2].image, TARGET[int(few.rows[2])].image)
