@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dr_env.binding import Plan, build_model, compile_model
 from dr_env.comparison.cells import Cell
-from dr_env.comparison.targets import hidden, prior_of, record, truth_of
+from dr_env.comparison.priors import prior_of
+from dr_env.comparison.targets import hidden, record, truth_of
 from dr_env.envs import make_task
 from dr_env.envs.replay import Replay
 from dr_env.spec import Spec

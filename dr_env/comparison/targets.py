@@ -20,67 +20,7 @@ _SMOOTH = 0.8  # how much of the last action the next keeps
 _SWING = 0.45  # of the range, the standard deviation of what is added to it
 _PLACE_NOISE = 0.002  # m, rad
 _SPEED_NOISE = 0.05  # m/s, rad/s
-_DELAYS = {"hopper": 0.01, "half_cheetah": 0.01, "cartpole": 0.02, "pendulum": 0.02}  # s
-
-_LEGGED = """
-format: dr_env/1
-entries:
-  torso_mass:
-    select: {body: torso}
-    field: mass
-    operation: scale
-    distribution: {type: uniform, low: 0.5, high: 1.5}
-  thigh_mass:
-    select: {body: %(thigh)s}
-    field: mass
-    operation: scale
-    distribution: {type: uniform, low: 0.5, high: 1.5}
-  leg_mass:
-    select: {body: %(leg)s}
-    field: mass
-    operation: scale
-    distribution: {type: uniform, low: 0.5, high: 1.5}
-  foot_mass:
-    select: {body: %(foot)s}
-    field: mass
-    operation: scale
-    distribution: {type: uniform, low: 0.5, high: 1.5}
-  joint_damping:
-    select: {joint: %(joints)s}
-    field: damping
-    operation: scale
-    distribution: {type: uniform, low: 0.4, high: 2.5}
-  friction:
-    select: {geom: "*"}
-    field: friction[0]
-    operation: scale
-    distribution: {type: uniform, low: 0.5, high: 1.5}
-  motor_strength:
-    select: {actuator: "*"}
-    field: gain
-    operation: scale
-    distribution: {type: uniform, low: 0.7, high: 1.3}
-"""
-_NAMES = {
-    "hopper": {"thigh": "thigh", "leg": "leg", "foot": "foot", "joints": '["*_joint"]'},
-    "half_cheetah": {
-        "thigh": "bthigh",
-        "leg": "fthigh",
-        "foot": "ffoot",
-        "joints": "[bthigh, bshin, bfoot, fthigh, fshin, ffoot]",
-    },
-}
-
-
-def prior_of(task: str, tier: int) -> Spec:
-    """What is believed beforehand: seven ranges of a legged robot, or the numbers of the task's own Spec."""
-    if tier == 0:
-        return Spec.from_yaml(_LEGGED % _NAMES[task], f"prior of {task}")
-    own = Spec.load(make_task(task).file("randomization.yaml"))
-    return Spec(entries={name: entry for name, entry in own.entries.items() if entry.field_name not in _SENSED})
-
-
-_SENSED = ("noise", "delay")  # what recordings do not tell, and what the target has that the prior lacks
+_DELAYS = {"hopper": 0.01, "half_cheetah": 0.01}  # s
 
 
 def hidden(task: str, prior: Spec, number: int, delay: bool) -> Spec:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.comparison.cells import Cell
+from dr_env.comparison.priors import prior_of
 from dr_env.comparison.recovery import replay
-from dr_env.comparison.targets import hidden, prior_of, record
+from dr_env.comparison.targets import hidden, record
 from dr_env.envs import make_task
 from dr_env.envs.objective import Objective
 from dr_env.errors import DREnvError

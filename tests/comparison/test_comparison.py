@@ -12,9 +12,10 @@ import pytest
 from dr_env.cli.main import main
 from dr_env.comparison import transfer as transfer_module
 from dr_env.comparison.cells import cells, store
+from dr_env.comparison.priors import prior_of
 from dr_env.comparison.recovery import recover
 from dr_env.comparison.summary import markdown, recovered, transferred
-from dr_env.comparison.targets import hidden, prior_of, record, truth_of
+from dr_env.comparison.targets import hidden, record, truth_of
 from dr_env.comparison.transfer import transfer
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
