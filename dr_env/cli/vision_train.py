@@ -47,6 +47,7 @@ def train(
     threads: int = 0,
     workers: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["float32", "bfloat16"] = "float32",
     checkpoint_every: int = 500,
     quiet: bool = False,
 ) -> None:
@@ -81,6 +82,7 @@ def train(
         threads: Of the processor; 0 for all.
         workers: Processes that make training examples; by default as many as are worth it.
         device: Where to train; auto takes a GPU where there is one.
+        precision: Of the network in training: float32, or bfloat16 where the processor or GPU is quicker at it.
         checkpoint_every: Steps between checkpoints to go on from.
         quiet: No progress bar.
     """
@@ -119,6 +121,7 @@ def train(
         threads=threads,
         workers=workers,
         device=device,
+        precision=precision,
         checkpoint_every=checkpoint_every,
     )
     columns = (

@@ -123,13 +123,14 @@ def scores(rows: Sequence[Transferred], palette: Mapping[str, str]) -> str:
     places = sorted({(r.tier, r.task) for r in rows})
     figure, axes = figure_of(3.6 * len(places) + 1.0, 0.3 * max(4, len(palette)) + 0.9, 1, len(places))
     for axis, place in zip(axes, places, strict=True):
-        own = sorted((r for r in rows if (r.tier, r.task) == place), key=lambda r: r.score.value)
-        for i, row in enumerate(own):
-            bar = [[row.score.value - row.score.low], [row.score.high - row.score.value]]
-            axis.errorbar([row.score.value], [i], xerr=bar, color=palette[row.method], marker="o", capsize=3)
+        own = [(row.method, row.score) for row in rows if (row.tier, row.task) == place and row.score]
+        own.sort(key=lambda pair: pair[1].value)
+        for i, (method, score) in enumerate(own):
+            bar = [[score.value - score.low], [score.high - score.value]]
+            axis.errorbar([score.value], [i], xerr=bar, color=palette[method], marker="o", capsize=3)
         axis.axvline(0, color="#8c959f", lw=0.8)
         axis.axvline(1, color="#8c959f", lw=0.8)
-        axis.set_yticks(range(len(own)), [row.method for row in own])
+        axis.set_yticks(range(len(own)), [method for method, _ in own])
         axis.set(title=f"tier {place[0]}: {place[1]}", xlabel="normalised score")
     return png(figure)
 

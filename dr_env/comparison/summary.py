@@ -17,7 +17,7 @@ Result = Mapping[str, Any]
 _RESAMPLES = 2000
 FEW = 5
 """Runs below which no interval is shown."""
-_SMALL_GAP = 0.1  # of what the oracle gains, below which a target says little
+_SMALL_GAP = 0.1  # of the larger return, which an oracle gains where a target counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Transferred:
     task: str
     method: str
     runs: int
-    score: Estimate
+    score: Estimate | None
     returns: Estimate
     target_episodes: float
     policies: float
     sim_steps: float
-    flagged: bool  # the oracle gains so little that scores mean little
+    counted: tuple[int, ...]  # the targets that scores are of; where there are none, there is no score
 
 
 def recovered(results: Iterable[Result], pooled: bool = True) -> list[Recovered]:
@@ -84,7 +84,8 @@ def transferred(results: Iterable[Result]) -> list[Transferred]:
     """Rows of tiers 1 and 2 by task and method.
 
     The score of a run is (J - J_none) / (J_oracle - J_none), J the mean return of its fresh target episodes, J_none
-    and J_oracle the means over the seeds of the same target; targets that lack either are left out.
+    and J_oracle the means over the seeds of the same target. Targets that lack either are left out; those whose oracle
+    gains less than a tenth have no score.
     """
     groups: dict[tuple[int, str], list[Result]] = {}
     for result in results:
@@ -92,36 +93,46 @@ def transferred(results: Iterable[Result]) -> list[Transferred]:
             groups.setdefault((result["cell"]["tier"], result["cell"]["task"]), []).append(result)
     rows = []
     for (tier, task), group in sorted(groups.items()):
-        ends = {}
-        for number in {result["cell"]["target"] for result in group}:
-            none, oracle = (_mean(group, number, method) for method in ("none", "oracle"))
-            if none is not None and oracle is not None:
-                ends[number] = none, oracle
-        gains = [abs(oracle - none) / max(abs(oracle), abs(none), 1e-9) for none, oracle in ends.values()]
+        ends = _ends(group)
+        counted = tuple(number for number, (none, oracle) in ends.items() if _gain(none, oracle) >= _SMALL_GAP)
         for method in sorted({result["cell"]["method"] for result in group}):
             own = [r for r in group if r["cell"]["method"] == method and r["cell"]["target"] in ends]
             if not own:
                 continue
             scores: dict[int, list[float]] = {}
             for result in own:
-                none, oracle = ends[result["cell"]["target"]]
-                gap = oracle - none if oracle != none else np.nan
-                scores.setdefault(result["cell"]["target"], []).append((_return(result) - none) / gap)
+                none, oracle = ends[number := result["cell"]["target"]]
+                if number in counted:
+                    scores.setdefault(number, []).append((_return(result) - none) / (oracle - none))
             rows.append(
                 Transferred(
                     tier,
                     task,
                     method,
                     len(own),
-                    estimate(list(scores.values()), np.random.default_rng(0)),
+                    estimate(list(scores.values()), np.random.default_rng(0)) if scores else None,
                     estimate([[_return(result) for result in own]], np.random.default_rng(0)),
                     float(np.mean([result["ledger"]["target_episodes"] for result in own])),
                     float(np.mean([result["ledger"]["policies"] for result in own])),
                     float(np.mean([result["ledger"]["sim_steps"] for result in own])),
-                    bool(np.median(gains) < _SMALL_GAP),
+                    counted,
                 )
             )
     return rows
+
+
+def _ends(group: list[Result]) -> dict[int, tuple[float, float]]:
+    """J_none and J_oracle of each target that has both."""
+    ends = {}
+    for number in sorted({result["cell"]["target"] for result in group}):
+        none, oracle = (_mean(group, number, method) for method in ("none", "oracle"))
+        if none is not None and oracle is not None:
+            ends[number] = none, oracle
+    return ends
+
+
+def _gain(none: float, oracle: float) -> float:
+    return (oracle - none) / max(abs(oracle), abs(none), 1e-9)
 
 
 def mean_of(values: ArrayLike) -> Estimate:
@@ -158,19 +169,32 @@ def markdown(results: Iterable[Result]) -> str:
             parts += [f"\n### Tier 0: {task}\n", *_recovery_table([row for row in single if row.task == task])]
     scored = transferred(results)
     for tier, task in sorted({(row.tier, row.task) for row in scored}):
-        rows = sorted((r for r in scored if (r.tier, r.task) == (tier, task)), key=lambda r: -r.score.value)
-        flag = "; the oracle gains little, so scores mean little" if rows[0].flagged else ""
+        rows = sorted((r for r in scored if (r.tier, r.task) == (tier, task)), key=_rank)
         parts += [
-            f"\n### Tier {tier}: {task}{flag}\n",
+            f"\n### Tier {tier}: {task}\n",
+            f"{_which(rows[0].counted)}\n",
             "| method | normalised score | return | runs | target episodes | policies | simulated steps |",
             "|---|---|---|---|---|---|---|",
             *(
-                f"| {r.method} | {shown(r.score, 2, r.runs)} | {shown(r.returns, 0, r.runs)} | {r.runs} "
+                f"| {r.method} | {shown(r.score, 2, r.runs) if r.score else '-'} "
+                f"| {shown(r.returns, 0, r.runs)} | {r.runs} "
                 f"| {r.target_episodes:.0f} | {r.policies:.0f} | {r.sim_steps:,.0f} |"
                 for r in rows
             ),
         ]
     return "\n".join(parts) + "\n"
+
+
+def _rank(row: Transferred) -> float:
+    return -(row.score or row.returns).value
+
+
+def _which(counted: tuple[int, ...]) -> str:
+    """What scores are of."""
+    if not counted:
+        return "No oracle gains a tenth over no randomization, so there are no scores."
+    named = ", ".join(map(str, counted))
+    return f"Scores are of the targets whose oracle gains a tenth or more: {named}. Returns are of all."
 
 
 def _recovery_table(rows: list[Recovered]) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import versions
 from dr_env.rng import digest
 from dr_env.vision import card
@@ -26,6 +26,7 @@ from dr_env.vision.run import Run, Tensors
 from dr_env.vision.samples import Images
 
 _PACKAGES = ("dr-env", "torch", "numpy", "kornia")
+_PRECISIONS = ("float32", "bfloat16")
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _MAX_NORM = 5.0  # of the gradient
 _PREPARE = 4096  # examples that outputs are scaled by
@@ -47,6 +48,8 @@ class TrainSettings:
         threads: of torch; 0 for all. Results depend on it in their last bits.
         workers: processes that make training examples; None for as many as are worth it.
         device: "cpu", "cuda" or "auto" for the latter where there is one.
+        precision: "float32", or "bfloat16" for the network's forward and backward pass (weights, losses and what
+            is judged stay float32), half the work where the processor has bfloat16 and more where it has not.
         checkpoint_every: steps between checkpoints to go on from.
         evaluate_every: steps between looks at the held-out images; 0 for twenty in all.
     """
@@ -61,6 +64,7 @@ class TrainSettings:
     threads: int = 0
     workers: int | None = None
     device: str = "auto"
+    precision: str = "float32"
     checkpoint_every: int = 500
     evaluate_every: int = 0
 
@@ -70,6 +74,8 @@ class TrainSettings:
         for name, value in least.items():
             if not getattr(self, name) >= value:
                 raise DREnvError(f"{name}: got {getattr(self, name)}, expected at least {value}")
+        if self.precision not in _PRECISIONS:
+            raise DREnvError(unknown_name("precision", self.precision, _PRECISIONS))
         if self.steps is not None and self.steps < 1:
             raise DREnvError(f"steps: got {self.steps}, expected at least 1")
         if self.held_out > 0.9:
@@ -214,8 +220,11 @@ class _Training:
         images, labels = self.estimator.view(*self._tensors(batch), generator)
         for hook in self.hooks:
             images = hook.augment(images, generator)
-        features = self.estimator.encode(images.contiguous(memory_format=torch.channels_last))
-        loss = self.estimator.loss(self.estimator.decode(features), labels).mean()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            features = self.estimator.encode(images.contiguous(memory_format=torch.channels_last))
+            output = self.estimator.decode(features)
+        features = features.float()
+        loss = self.estimator.loss(output.float(), labels).mean()
         for hook in self.hooks:
             if (extra := hook.loss(features, self.step, self.steps)) is not None:
                 loss = loss + extra

@@ -99,11 +99,25 @@ def test_scores_are_normalised_by_target() -> None:
         base = 100.0 * cell.target
         found.append(fake(cell, base + {"none": 0.0, "oracle": 50.0, "wide": 25.0}[cell.method]))
     rows = {row.method: row for row in transferred(found)}
-    assert rows["none"].score.value == 0
-    assert rows["oracle"].score.value == 1
-    assert rows["wide"].score.value == pytest.approx(0.5)
+    scores = {method: row.score.value for method, row in rows.items() if row.score is not None}
+    assert scores == pytest.approx({"none": 0, "oracle": 1, "wide": 0.5})
     assert rows["wide"].runs == 6
     assert "| wide | 0.50 [0.50, 0.50] |" in markdown(found)
+
+
+def test_targets_without_a_gap_have_no_score() -> None:
+    found = []
+    for cell in cells(1, seeds=2, tasks=["pendulum"], methods=["none", "oracle", "wide"]):
+        gain = (40.0, 5.0, -40.0)[cell.target]
+        found.append(fake(cell, 100 + {"none": 0.0, "oracle": gain, "wide": 20.0}[cell.method]))
+    rows = {row.method: row for row in transferred(found)}
+    assert rows["wide"].counted == (0,)
+    assert rows["wide"].score is not None and rows["wide"].score.value == pytest.approx(0.5)
+    assert rows["wide"].runs == 6
+    assert "whose oracle gains a tenth or more: 0." in markdown(found)
+    flat = [result for result in found if result["cell"]["target"] == 1]
+    assert [row.score for row in transferred(flat)] == [None] * 3
+    assert "so there are no scores" in (table := markdown(flat)) and "| wide | - |" in table
 
 
 def test_coverage_counts_parameters_inside() -> None:

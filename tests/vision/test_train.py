@@ -105,11 +105,15 @@ def test_a_finished_run_is_given_back_as_it_is(tmp_path: Path) -> None:
     assert same(first, second)
 
 
-def test_it_learns_twenty_images_by_heart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_learns_twenty_images_by_heart(tmp_path: Path, precision: str) -> None:
     estimator = card.make("position", BOXES, 0, frame="world", size=32, width=16)
     images = Boxes(20, size=32)
-    settings = TrainSettings(steps=200, batch=19, held_out=0.05, threads=1, device="cpu", evaluate_every=200)
+    settings = TrainSettings(
+        steps=200, batch=19, held_out=0.05, threads=1, device="cpu", evaluate_every=200, precision=precision
+    )
     train(estimator, [images], tmp_path, settings)
+    assert {parameter.dtype for parameter in estimator.parameters()} == {torch.float32}
     errors = []
     for index in range(20):
         sample = images[index]
@@ -161,6 +165,8 @@ def test_classes_and_meshes_that_differ_are_refused_naming_both(tmp_path: Path) 
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(DREnvError, match="batch: got 1, expected at least 2"):
         TrainSettings(batch=1)
+    with pytest.raises(DREnvError, match="no precision 'float23'; did you mean 'float32'"):
+        TrainSettings(precision="float23")
     with pytest.raises(DREnvError, match="held_out: got nan"):
         TrainSettings(held_out=float("nan"))
 
