@@ -11,9 +11,9 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dr_env import DREnvError
+from dr_env.cli.bars import bars
 from dr_env.files import check_writable
 from tasks.tabletop.tobin.experiment import Experiment, Plan
 from tasks.tabletop.tobin.report import write_report
@@ -75,14 +75,7 @@ def _run(experiment: Experiment, export_only: bool, workers: int, threads: int) 
         f"{len(parts)} exports (about {exporting / 60:.0f} minutes on two idle cores) and {len(cells)} trainings "
         f"(about {0 if export_only else training / 60:.0f} minutes) are left"
     )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with bars(console=console) as progress:
         whole = progress.add_task("all", total=len(parts) + len(cells))
         bar = progress.add_task("")
 

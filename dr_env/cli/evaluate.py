@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from dr_env.binding import Plan
+from dr_env.cli.bars import bars
 from dr_env.cli.marginals import marginals_of
 from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
 from dr_env.errors import DREnvError
@@ -101,7 +102,7 @@ def evaluate(
     videos: dict[str, bytes] = {}
     arms = []
     groups = _group(runs, policies, worlds[WORLD])
-    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+    with bars(quiet) as bar:
         for name, members in groups.items():
             outcomes: dict[str, list[Outcome]] = {world: [] for world in worlds}
             for i in members:

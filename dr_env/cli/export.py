@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from dr_env.binding import propose_looks
+from dr_env.cli.bars import bars
 from dr_env.cli.models import load_model
 from dr_env.envs import make_task
 from dr_env.errors import DREnvError
@@ -80,22 +80,19 @@ def export(
     names = tuple(part.strip() for part in formats.split(",") if part.strip())
     request = ExportRequest(source, layout, names, quota, attempts)
     count = cores() if workers is None else workers
-    columns = (
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-        step = bar.add_task("rendering", total=frames, rate="")
+    with bars(quiet) as bar:
+        step = bar.add_task("rendering", total=frames)
 
         def told(done: int, total: int, candidates: int) -> None:
             if not candidates:  # frames of earlier runs, which say nothing of this one's speed
                 bar.reset(step, total=total, completed=done)
             speed = bar.tasks[step].speed
-            bar.update(step, completed=done, total=total, rate=f"{speed:.1f} frames/s" if speed else "")
+            bar.update(
+                step,
+                completed=done,
+                total=total,
+                description=f"rendering, {speed:.1f} frames/s" if speed else "rendering",
+            )
 
         try:
             done = run(request, out, workers=count, overwrite=overwrite, progress=told)

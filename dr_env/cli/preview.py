@@ -6,9 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
+from dr_env.cli.bars import bars
 from dr_env.cli.export import spec_text
 from dr_env.export import SourceRequest
 from dr_env.export.preview import take_samples, write_sheet
@@ -49,7 +47,7 @@ def preview(
     text, name = spec_text(task, spec)
     source = SourceRequest(task, text, name, seed, width, height, renderer, camera, objects).open()
     try:
-        with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        with bars(quiet, transient=True) as bar:
             step = bar.add_task("rendering", total=samples)
             made = take_samples(source, samples, labels, lambda done: bar.update(step, completed=done))
         classes = [(each.class_id, each.name) for each in source.classes]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
+from dr_env.cli.bars import bars
 from dr_env.export.relabel import relabel as run
 
 
@@ -20,7 +20,7 @@ def relabel(dataset: tyro.conf.Positional[Path], *, out: Path, renderer: str = "
         renderer: classic (OpenGL), filament (Vulkan) or mitsuba (path traced).
     """
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
+    with bars(transient=True, console=console) as bar:
         task = bar.add_task("relabelling", total=None)
         done = run(dataset, out, renderer, lambda i, n: bar.update(task, completed=i, total=n))
     print(f"{done.objects} objects in {done.images} images labelled in {out}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from dr_env.cli.bars import bars
 from dr_env.cli.models import load_model, load_task
 from dr_env.envs import try_out
 from dr_env.errors import DREnvError
@@ -63,7 +63,7 @@ def check(
 
 
 def _try_out(console: Console, spec: Spec, model: str, draws: int, folder: Path, seed: int) -> None:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with bars(transient=True) as bar:
         task_id = bar.add_task("random actions", total=None)
         rate, found, count = try_out(
             load_task(model), spec, draws, seed, lambda done, total: bar.update(task_id, completed=done, total=total)

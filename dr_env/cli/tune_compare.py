@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dr_env.cli.bars import bars
 from dr_env.comparison.cells import Tier, cells, store
 from dr_env.comparison.page import write_page
 from dr_env.comparison.recovery import recover
@@ -55,8 +55,7 @@ def compare(
     missing = [] if report_only else [cell for cell in wanted if not results.path(cell.name).exists()]
     failed = 0
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress:
+    with bars(console=console) as progress:
         bar = progress.add_task("cells", total=len(wanted), completed=len(wanted) - len(missing))
         for cell in missing:
             progress.update(bar, description=cell.name)

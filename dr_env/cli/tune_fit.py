@@ -13,8 +13,8 @@ import tyro
 import yaml
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 
+from dr_env.cli.bars import bars
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
 from dr_env.cli.tune_score import evaluate_spec, show
 from dr_env.envs.replay import Replay
@@ -121,7 +121,7 @@ def _run(
     """A tuner that has been told of the recordings."""
     finite = window if np.isfinite(window) else min(log.duration for log in bench.logs)
     tuner = make_tuner(method, prior, seed, options, lambda evidence: bench.replay(prior, evidence.logs, window))
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as bar:
+    with bars(quiet, transient=True) as bar:
         task = bar.add_task(f"{method}: simulating", total=None)
         if hasattr(tuner, "report"):
             tuner.report = lambda i, cost: bar.update(task, description=f"{method}: iteration {i}, cost {cost:.4g}")

@@ -11,9 +11,9 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from dr_env.cli.bars import bars
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
 from dr_env.envs.replay import Replay
 from dr_env.errors import DREnvError
@@ -59,7 +59,7 @@ def score(
     if draws < 8:
         raise DREnvError(f"--draws: got {draws}, expected at least 8")
     bench = load_bench(model, log, data, only, but)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with bars(transient=True) as bar:
         task = bar.add_task("simulating", total=None)
         found, _ = evaluate_spec(bench, Spec.load(spec), window_seconds(window), draws, seed, report)
         bar.update(task, completed=1)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from dr_env.cli.bars import bars
 from dr_env.export.validate import validate as read_back
 
 
@@ -23,8 +23,7 @@ def validate(folder: tyro.conf.Positional[Path], *, limit: int = 20) -> None:
         folder: The dataset, or an export's folder with one for each format.
         limit: How many findings to print of each format.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with bars(transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(name: str, done: int, total: int) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import imageio.v3 as iio
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dr_env.cli.bars import bars
 from dr_env.cli.export import spec_text
 from dr_env.errors import DREnvError
 from dr_env.export import SourceRequest, cores
@@ -114,28 +114,21 @@ def compare(
     cells, left = comparison.cells(), [] if report_only else comparison.left()
     failed = 0
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=quiet) as bars:
-        whole = bars.add_task("trainings", total=len(cells), completed=len(cells) - len(left))
+    with bars(quiet, console=console) as shown:
+        whole = shown.add_task("trainings", total=len(cells), completed=len(cells) - len(left))
         for cell in left:
-            step = bars.add_task(cell.name)
+            step = shown.add_task(cell.name)
 
             def told(what: str, done: int, total: int, bar=step, title=cell.name) -> None:  # type: ignore[no-untyped-def]
-                bars.update(bar, description=f"{title}: {what}", completed=done, total=total)
+                shown.update(bar, description=f"{title}: {what}", completed=done, total=total)
 
             try:
                 comparison.run(cell, told)
             except DREnvError as error:
                 failed += 1
                 console.print(f"{cell.name}: {error}", style="red", highlight=False)
-            bars.remove_task(step)
-            bars.advance(whole)
+            shown.remove_task(step)
+            shown.advance(whole)
     found = comparison.results.read()
     if not found:
         raise DREnvError(f"{out}: no training is done; nothing to report")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from dr_env.cli.bars import bars
 
 if TYPE_CHECKING:
     from dr_env.vision.scores import Scores
@@ -60,16 +61,15 @@ def evaluate(
         results.check_new(out)
     estimator = card.load(run)
     images = open_images(data, split, image)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
-        bar = bars.add_task("images", total=len(images))
+    with bars(quiet, transient=True) as shown:
+        bar = shown.add_task("images", total=len(images))
         found = examine(
             estimator,
             images,
             boxes=boxes,
             least_visible=least_visible,
             depth=depth,
-            progress=lambda done, total: bars.update(bar, completed=done, total=total),
+            progress=lambda done, total: shown.update(bar, completed=done, total=total),
         )
     facts = {"estimator": str(run), "data": images.name}
     if out is not None:

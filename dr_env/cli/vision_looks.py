@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dr_env.binding import limited, seen_entries
+from dr_env.cli.bars import bars
 from dr_env.cli.export import spec_text
 from dr_env.cli.train import read_settings
 from dr_env.cli.tune_search import Options
@@ -102,17 +101,13 @@ def looks(
     count = cores() if workers is None else workers
     about = {"task": request.task, "prior": prior.digest(), "seed": seed, "renderer": renderer, "camera": camera,
              "size": [width, height]}  # fmt: skip
-    columns = (
-        TextColumn("evaluations"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
     with Glimpser(dataclasses.replace(request, spec=prior.to_yaml()), count) as glimpse:
         study = LookStudy(record, tuner, goal, glimpse, measure, frames_per_evaluation, about)
-        with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-            step = bar.add_task("", total=evaluations, completed=len(study.steps), told="")
+        with bars(quiet) as bar:
+            step = bar.add_task("evaluations", total=evaluations, completed=len(study.steps))
 
             def told(done: int, _: object) -> None:
-                bar.update(step, completed=done, told=f"MMD {best_so_far(study.steps):.4f}")
+                bar.update(step, completed=done, description=f"evaluations, MMD {best_so_far(study.steps):.4f}")
 
             try:
                 study.run(evaluations, told)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
+from dr_env.cli.bars import bars
 from dr_env.cli.vision_data import NO_RENDER, Render, training_images
 from dr_env.errors import DREnvError
 
@@ -124,24 +123,17 @@ def train(
         precision=precision,
         checkpoint_every=checkpoint_every,
     )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True), disable=quiet) as bars, ExitStack() as stack:
+    with bars(quiet) as shown, ExitStack() as stack:
         for each in opened:
             stack.callback(getattr(each, "close", lambda: None))  # those that are rendered hold a renderer
-        bar = bars.add_task("images prepared", total=None)
+        bar = shown.add_task("images prepared", total=None)
 
         def show(done: Progress) -> None:
             text = f"loss {done.loss:.3f}, held-out {done.error:.2f} {estimator.unit}, {done.rate:.0f} images/s"
-            bars.update(bar, completed=done.step, total=done.steps, description=text)
+            shown.update(bar, completed=done.step, total=done.steps, description=text)
 
         def prepare(done: int, total: int) -> None:
-            bars.update(bar, completed=done, total=total, description="images prepared")
+            shown.update(bar, completed=done, total=total, description="images prepared")
 
         run(
             estimator,
