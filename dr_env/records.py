@@ -147,11 +147,12 @@ class Silhouette:
     @classmethod
     def of(cls, mask: NDArray[np.bool_], x: int = 0, y: int = 0) -> Silhouette:
         """The silhouette of a mask (h, w) whose first pixel is at column `x` and row `y` of the image."""
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if not len(rows):
+        rows, columns = np.asarray(mask.any(1)), np.asarray(mask.any(0))
+        if not rows.any():
             return cls(np.zeros((0, 0), np.bool_), 0, 0)
-        top, left = int(rows[0]), int(columns[0])
-        return cls(mask[top : rows[-1] + 1, left : columns[-1] + 1].copy(), x + left, y + top)
+        top, left = int(rows.argmax()), int(columns.argmax())
+        bottom, right = len(rows) - int(rows[::-1].argmax()), len(columns) - int(columns[::-1].argmax())
+        return cls(mask[top:bottom, left:right].copy(), x + left, y + top)
 
     @property
     def count(self) -> int:

@@ -76,10 +76,37 @@ _COCO[KeypointState.VISIBLE] = 2
 
 def annotate(frame: Frame) -> tuple[ObjectLabels, ...]:
     """The labels of every object of a Frame, seen or not, in the order of `Frame.objects`."""
-    return tuple(_label(frame, view) for view in frame.objects)
+    views = frame.objects
+    if not views:
+        return ()
+    corners = [apply(view.camera_from_object, box_corners(view.low, view.high)) for view in views]
+    keypoints = [apply(view.camera_from_object, view.keypoints) for view in views]
+    # points of all objects at once: there are few of each
+    ends = np.cumsum([len(points) for points in keypoints])
+    every = np.concatenate(keypoints)
+    pixels = see(every, frame.intrinsics, frame.distortion)
+    of = np.repeat(np.arange(len(views)), [len(points) for points in keypoints])
+    numbers = np.array([view.instance for view in views])[of]
+    tolerances = np.array([_tolerance(view) for view in views])[of]
+    states = keypoint_states(pixels, every[:, 2], frame.depth, frame.instance, numbers, tolerances)
+    seen = zip(
+        corners,
+        see(np.array(corners), frame.intrinsics, frame.distortion),
+        np.split(pixels, ends[:-1]),
+        np.split(states, ends[:-1]),
+        strict=True,
+    )
+    return tuple(_label(frame, view, *points) for view, points in zip(views, seen, strict=True))
 
 
-def _label(frame: Frame, view: ObjectView) -> ObjectLabels:
+def _label(
+    frame: Frame,
+    view: ObjectView,
+    corners: Array,
+    corner_pixels: Array,
+    keypoint_pixels: Array,
+    states: NDArray[np.int8],
+) -> ObjectLabels:
     height, width = frame.instance.shape
     outline = view.silhouette
     inside = outline.within(height, width)
@@ -87,9 +114,6 @@ def _label(frame: Frame, view: ObjectView) -> ObjectLabels:
     left, top = max(outline.x, 0), max(outline.y, 0)
     window = slice(top, top + inside.shape[0]), slice(left, left + inside.shape[1])
     visible = Silhouette.of(frame.instance[window] == view.instance, left, top)
-    corners = apply(view.camera_from_object, box_corners(view.low, view.high))
-    keypoints = apply(view.camera_from_object, view.keypoints)
-    pixels = see(keypoints, frame.intrinsics, frame.distortion)
     return ObjectLabels(
         view=view,
         visible=visible,
@@ -100,11 +124,9 @@ def _label(frame: Frame, view: ObjectView) -> ObjectLabels:
         px_valid=int(np.count_nonzero(inside & (frame.depth[window] > 0))),
         px_visible=visible.count,
         corners=corners,
-        corner_pixels=see(corners, frame.intrinsics, frame.distortion),
-        keypoint_pixels=pixels,
-        keypoint_states=keypoint_states(
-            pixels, keypoints[:, 2], frame.depth, frame.instance, view.instance, _tolerance(view)
-        ),
+        corner_pixels=corner_pixels,
+        keypoint_pixels=keypoint_pixels,
+        keypoint_states=states,
     )
 
 

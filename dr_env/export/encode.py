@@ -42,8 +42,9 @@ def encode_rgb(rgb: NDArray[np.uint8], suffix: str = ".png") -> bytes:
 
 def encode_depth(depth: NDArray[np.float32], scale_mm: float = DEPTH_SCALE_MM) -> bytes:
     """Metres (h, w) as a 16-bit PNG of steps of `scale_mm`; 0 is missing, and what is too far is missing as well."""
-    steps = np.rint(np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0) * np.float32(1000 / scale_mm))
-    return _encoded(".png", np.where((steps < 0) | (steps > 65535), 0, steps).astype(np.uint16), _DEPTH)
+    steps = np.rint(depth * np.float32(1000 / scale_mm))
+    known = (steps >= 0) & (steps <= 65535)  # neither is true of nan
+    return _encoded(".png", np.where(known, steps, 0).astype(np.uint16), _DEPTH)
 
 
 def decode_image(data: bytes, source: str = "image") -> NDArray[Any]:

@@ -27,8 +27,8 @@ def keypoint_states(
     z: Array,
     depth: NDArray[np.float32],
     instance: NDArray[np.int32],
-    number: int,
-    tolerance: float,
+    number: int | NDArray[np.int_],
+    tolerance: float | Array,
 ) -> NDArray[np.int8]:
     """The `KeypointState` of each keypoint (k,).
 
@@ -41,9 +41,10 @@ def keypoint_states(
         z: (k,) their depths in metres.
         depth: (h, w) in metres; 0 where nothing is seen.
         instance: (h, w) ids.
-        number: their own object's id.
-        tolerance: in metres.
+        number: their own object's id, or (k,) of each.
+        tolerance: in metres, or (k,).
     """
+    number, tolerance = np.broadcast_to(number, len(pixels)), np.broadcast_to(tolerance, len(pixels))
     height, width = depth.shape
     states = np.full(len(pixels), KeypointState.TRUNCATED, np.int8)
     known = np.isfinite(pixels).all(1)
@@ -55,8 +56,8 @@ def keypoint_states(
     columns = np.clip(around[..., 0], 0, width - 1)
     rows = np.clip(around[..., 1], 0, height - 1)
     surface = np.where(depth[rows, columns] > 0, depth[rows, columns], np.inf)  # (n, 9)
-    hidden = (surface < z[seen, None] - tolerance).all(1)
+    hidden = (surface < (z - tolerance)[seen, None]).all(1)
     nearest = np.take_along_axis(instance[rows, columns], surface.argmin(1)[:, None], 1)[:, 0]
-    why = np.where(nearest == number, KeypointState.SELF_OCCLUDED, KeypointState.OCCLUDED)
+    why = np.where(nearest == number[seen], KeypointState.SELF_OCCLUDED, KeypointState.OCCLUDED)
     states[seen] = np.where(hidden, why, KeypointState.VISIBLE)
     return states

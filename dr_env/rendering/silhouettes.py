@@ -32,26 +32,27 @@ def windows(
     """
     width, height = intrinsics.width, intrinsics.height
     limits = np.array([[-width, -height], [2 * width, 2 * height]])
+    counts = [len(ids) for ids in geoms]
+    every = np.concatenate([np.zeros(0, np.intp), *geoms])  # those of all objects at once: there are few of each
+    center, half = model.geom_aabb[every, :3], model.geom_aabb[every, 3:]
+    corners = box_corners(center - half, center + half)  # (n, 8, 3) in the geoms' frames
+    axes = data.geom_xmat[every].reshape(-1, 3, 3)
+    seen = apply(camera_from_world, corners @ axes.swapaxes(1, 2) + data.geom_xpos[every][:, None])
+    pixels = project(seen, intrinsics)
+    endless = model.geom_rbound[every] == 0  # planes have no bounds
     found: list[Box | None] = []
-    for ids in geoms:
-        if not len(ids):
+    end = 0
+    for count in counts:
+        own = slice(end, end := end + count)
+        z = seen[own, :, 2]
+        if not count or ((z <= 0).all() and not endless[own].any()):
             found.append(None)
             continue
-        center, half = model.geom_aabb[ids, :3], model.geom_aabb[ids, 3:]
-        corners = box_corners(center - half, center + half)  # (n, 8, 3) in the geoms' frames
-        axes = data.geom_xmat[ids].reshape(-1, 3, 3)
-        points = corners @ axes.swapaxes(1, 2) + data.geom_xpos[ids][:, None]
-        seen = apply(camera_from_world, points.reshape(-1, 3))
-        endless = model.geom_rbound[ids] == 0  # planes have no bounds
-        if (seen[:, 2] <= 0).all() and not endless.any():
-            found.append(None)
-            continue
-        if endless.any() or (seen[:, 2] <= 1e-6).any():
+        if endless[own].any() or (z <= 1e-6).any():
             low, high = limits
         else:
-            pixels = project(seen, intrinsics)
-            low = np.maximum(np.floor(pixels.min(0)) - _MARGIN, limits[0]).astype(int)
-            high = np.minimum(np.ceil(pixels.max(0)) + _MARGIN + 1, limits[1]).astype(int)
+            low = np.maximum(np.floor(pixels[own].min((0, 1))) - _MARGIN, limits[0]).astype(int)
+            high = np.minimum(np.ceil(pixels[own].max((0, 1))) + _MARGIN + 1, limits[1]).astype(int)
         size = high - low
         found.append((int(low[0]), int(low[1]), int(size[0]), int(size[1])) if (size > 0).all() else None)
     return found
