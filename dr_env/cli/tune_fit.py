@@ -24,7 +24,7 @@ from dr_env.evaluation.motion import MotionScore
 from dr_env.evaluation.plots_motion import marginals
 from dr_env.files import check_writable, write_text
 from dr_env.spec import Spec
-from dr_env.tuning import Log, TargetTransitions, Tuner, make_tuner, tuner_class
+from dr_env.tuning import Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class
 
 Array = NDArray[np.float64]
 
@@ -125,7 +125,8 @@ def _run(
         task = bar.add_task(f"{method}: simulating", total=None)
         if hasattr(tuner, "report"):
             tuner.report = lambda i, cost: bar.update(task, description=f"{method}: iteration {i}, cost {cost:.4g}")
-        tuner.tell(TargetTransitions(bench.logs, finite))
+        steps = sum(len(log.time) - 1 for log in bench.logs)
+        tuner.tell(TargetTransitions(bench.logs, finite), Ledger(target_steps=steps, target_episodes=len(bench.logs)))
     return tuner
 
 

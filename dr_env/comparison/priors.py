@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dr_env.envs import make_task
-from dr_env.spec import Spec
+from dr_env.spec import Entry, Spec
 
 _LEGGED = """
 format: dr_env/1
@@ -130,10 +132,20 @@ _SENSED = ("noise", "delay")  # what recordings do not tell, and what the target
 
 
 def prior_of(task: str, tier: int) -> Spec:
-    """Seven ranges of a legged robot, six wide ones of a swing-up, or the numbers of the task's own Spec."""
+    """Seven ranges of a legged robot, six wide ones of a swing-up, or the numbers of the task's own Spec.
+
+    No tuner explores more than these ranges.
+    """
     if tier == 0:
         return Spec.from_yaml(_LEGGED % _NAMES[task], f"prior of {task}")
     if tier == 1:
-        return Spec.from_yaml(_SWING_UP[task], f"prior of {task}")
-    own = Spec.load(make_task(task).file("randomization.yaml"))
-    return Spec(entries={name: entry for name, entry in own.entries.items() if entry.field_name not in _SENSED})
+        prior = Spec.from_yaml(_SWING_UP[task], f"prior of {task}")
+    else:
+        prior = Spec.load(make_task(task).file("randomization.yaml"))
+    entries = {name: entry for name, entry in prior.entries.items() if entry.field_name not in _SENSED}
+    return Spec(entries={name: _bounded(entry) for name, entry in entries.items()})
+
+
+def _bounded(entry: Entry) -> Entry:
+    ends = entry.distribution.support()
+    return entry.model_copy(update={"bounds": ends}) if np.isfinite(ends).all() else entry

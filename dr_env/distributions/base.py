@@ -217,11 +217,11 @@ def scaled(values: Array, low: float, high: float) -> Array:
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """The range a tuner explores by default: each side moved by the width, never changing sign."""
+    """The range a tuner explores by default: each side moved by the width, never past 0."""
     width = high - low if high > low else max(abs(low), 1.0)
     least, most = low - width, high + width
-    if low > 0:
+    if low >= 0:
         least = max(least, low / 10)
-    if high < 0:
+    if high <= 0:
         most = min(most, high / 10)
     return least, most

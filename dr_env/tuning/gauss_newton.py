@@ -115,8 +115,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         self._posterior = fit.point, posterior
         self._tuned = coordinates.tuned(fit.point, self._wide)
         self.notes = tuple(notes_of(coordinates, fit.point, posterior, covariance, problem.gradient(fit)))
-        samples = sum(len(log.time) - 1 for log in evidence.logs)
-        self.ledger += Ledger(samples, len(evidence.logs), simulator.sim_steps - steps)
+        self.ledger += Ledger(sim_steps=simulator.sim_steps - steps)
 
     def _fit(
         self,
