@@ -77,10 +77,7 @@ def export(
         raise DREnvError(f"workers, threads: got {workers} and {threads}, expected 0 or more and 1 or more")
     check_writable(root)
     with _alone(root):
-        done = _Run(request, root, overwrite, progress or (lambda *_: None)).run(workers, threads, recycle)
-        if done.made or not (root / PAGE).exists():
-            write_page(root)
-        return done
+        return _Run(request, root, overwrite, progress or (lambda *_: None)).run(workers, threads, recycle)
 
 
 class _Run:
