@@ -48,11 +48,7 @@ class Example:
     @functools.cached_property
     def mask_images(self) -> list[tuple[bytes, bytes]]:
         """The amodal and the visible mask of each object as images."""
-        shape = self.frame.instance.shape
-        return [
-            (encode_outline(label.view.silhouette, *shape), encode_outline(label.visible, *shape))
-            for label in self.labels
-        ]
+        return [_masks(label, *self.frame.instance.shape) for label in self.labels]
 
     @functools.cached_property
     def views(self) -> list[View]:
@@ -81,6 +77,13 @@ class Example:
             "draw": json.loads(frame.draw.to_json()),
             "objects": [{**view, "rle": rle} for view, rle in zip(self.views, masks, strict=True)],
         }
+
+
+def _masks(label: ObjectLabels, height: int, width: int) -> tuple[bytes, bytes]:
+    """The amodal and the visible mask as images; most objects hide behind nothing, and have one for both."""
+    whole = encode_outline(label.view.silhouette, height, width)
+    same = label.px_visible == label.px_all  # what is visible lies within the silhouette
+    return whole, whole if same else encode_outline(label.visible, height, width)
 
 
 def _plain(label: ObjectLabels) -> View:
