@@ -111,6 +111,28 @@ def test_furutas_motor_obeys_its_law() -> None:
     assert data.qvel[0] == pytest.approx(expected, rel=2e-3)
 
 
+def test_furuta_moves_as_its_mirror_image_does() -> None:
+    task, model = swing_up("furuta")
+    spec = dr_env.Spec.load(task.file("prior.yaml"))
+    build = dr_env.build_model(task.mjspec(), spec)
+    plan = spec.bind(build.model, (), build)
+    plan.apply(build.model, plan.sample(np.random.default_rng(0)))
+    time = np.arange(1000) * model.opt.timestep
+    volts = 1.5 * np.cos(2 * np.pi * (5 * time - 0.5 * time**2))
+    places = []
+    for sign in (1, -1):
+        data = mujoco.MjData(build.model)
+        data.qpos[:] = sign * np.array([0.1, -0.2])
+        path = []
+        for volt in volts:
+            data.ctrl[:] = sign * volt
+            mujoco.mj_step(build.model, data)
+            path.append(sign * data.qpos.copy())
+        places.append(np.array(path))
+    assert np.ptp(places[0], axis=0).min() > 0.1
+    np.testing.assert_allclose(places[0], places[1], atol=1e-9)
+
+
 def test_furuta_ends_where_its_cable_does() -> None:
     env = dr_env.VectorEnv(dr_env.make_task("furuta"), 2)
     env.reset(seed=0, options={"qpos": np.zeros(2), "qvel": np.zeros(2)})
