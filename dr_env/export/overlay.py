@@ -53,16 +53,15 @@ def draw_labels(rgb: Pixels, record: Record, scale: float = 1.0) -> Pixels:
             _axes(image, view, camera, lens, scale)
             for x, y, flag in view["keypoints"]:
                 if flag:
-                    centre = _place(np.array([x, y]), scale)
+                    centre = _place(x, y, scale)
                     cv2.circle(image, centre, 2, (0, 0, 0), -1, cv2.LINE_AA)
                     cv2.circle(image, centre, 1, _KEYPOINT[int(flag)], -1, cv2.LINE_AA)
     return image
 
 
-def _place(pixel: NDArray[np.float64], scale: float) -> tuple[int, int]:
+def _place(x: float, y: float, scale: float) -> tuple[int, int]:
     """Where a pixel of the image, whose centres are whole numbers, is in a scaled picture."""
-    x, y = np.round((pixel + 0.5) * scale - 0.5).astype(int)
-    return int(x), int(y)
+    return round((x + 0.5) * scale - 0.5), round((y + 0.5) * scale - 0.5)
 
 
 def _outline(image: Pixels, view: dict[str, Any], scale: float) -> None:
@@ -70,12 +69,14 @@ def _outline(image: Pixels, view: dict[str, Any], scale: float) -> None:
     mask = decode_runs(view["rle"]).astype(np.uint8)
     small = cv2.resize(mask, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_AREA)
     inside = np.asarray(small) > 0
-    image[inside] = (0.75 * image[inside] + 0.25 * np.array(colour)).astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(inside.astype(np.uint8))
+    window = slice(top, top + height), slice(left, left + width)  # most objects cover little of an image
+    part, covered = image[window], inside[window]
+    part[covered] = (0.75 * part[covered] + 0.25 * np.array(colour)).astype(np.uint8)
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(image, contours, -1, colour, 1, cv2.LINE_AA)
     x, y, w, h = view["box_visible"]
-    first, last = _place(np.array([x, y], float), scale), _place(np.array([x + w - 1, y + h - 1], float), scale)
-    cv2.rectangle(image, first, last, colour, 1)
+    cv2.rectangle(image, _place(x, y, scale), _place(x + w - 1, y + h - 1, scale), colour, 1)
 
 
 def _axes(image: Pixels, view: dict[str, Any], camera: Intrinsics, lens: Distortion | None, scale: float) -> None:
@@ -87,5 +88,6 @@ def _axes(image: Pixels, view: dict[str, Any], camera: Intrinsics, lens: Distort
     points = see(apply(pose, np.concatenate([np.zeros((1, 3)), length * np.eye(3)])), camera, lens)
     if not np.isfinite(points).all() or np.abs(points).max() > 1e5:
         return
-    for colour, tip in zip(_AXES, points[1:], strict=True):
-        cv2.line(image, _place(points[0], scale), _place(tip, scale), colour, 1, cv2.LINE_AA)
+    middle, *tips = (_place(x, y, scale) for x, y in points.tolist())
+    for colour, tip in zip(_AXES, tips, strict=True):
+        cv2.line(image, middle, tip, colour, 1, cv2.LINE_AA)
