@@ -62,7 +62,7 @@ class Cell:
         task: the environment.
         condition: of the recordings (tier 0) or of the target.
         size: transitions (tier 0), or episodes on the target.
-        method: a label of `METHODS`.
+        method: its label; with `_full` where the larger protocol has other settings.
         seed: of everything random; in tier 0 of the hidden target too.
         target: the hidden target's number, in tiers 1 and 2.
         steps: of training for each policy, in tiers 1 and 2.
@@ -137,7 +137,7 @@ def cells(
             task,
             condition,
             size,
-            method,
+            method if settings[method] == _QUICK[method] else f"{method}_full",
             seed,
             target,
             _length(tier, task, full, steps),

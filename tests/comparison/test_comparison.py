@@ -93,6 +93,11 @@ def fake(cell: Any, value: float, **other: Any) -> dict[str, Any]:
     return {"cell": cell.__dict__ | {"options": {}}, "returns": [value, value], "ledger": ledger, **other}
 
 
+def test_methods_with_the_papers_settings_have_a_row_of_their_own() -> None:
+    labels = {cell.method for cell in cells(0, full=True, seeds=1, methods=["dropo", "credible"])}
+    assert labels == {"dropo_full", "credible"}
+
+
 def test_scores_are_normalised_by_target() -> None:
     found = []
     for cell in cells(1, seeds=2, tasks=["pendulum"], methods=["none", "oracle", "wide"]):
