@@ -76,6 +76,7 @@ PUBLIC = {
     "dr_env.spec",
     "dr_env.spec.explain",
     "dr_env.tuning",
+    "dr_env.cli.bars",
     "dr_env.cli.train",
     "dr_env.envs.benchmark",
 }
