@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dr_env.binding import Plan
 from dr_env.binding.sampler import Node
+from dr_env.distributions import Categorical
 from dr_env.evaluation import Law, Marginal
 from dr_env.records import Columns
 from dr_env.rng import digest
@@ -18,7 +19,7 @@ _TARGETS = 64
 
 
 def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> list[Marginal]:
-    """What is known of each entry.
+    """What is known of each entry, and of each variable that no entry merely repeats.
 
     Args:
         training: the randomized world's Plan.
@@ -31,7 +32,20 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
     final, _ = training.sample_columns(seeds, numbers, zeros, uniform)
     aimed = target.realise(target.sample_columns(*_keys(_TARGETS, digest("coverage", seed, "target")))[0])
     first = training.sampler.draw(uniform)
-    found = []
+    found = [
+        Marginal(
+            entry=node.name,
+            elements=node.of or (node.name,),
+            law=_law(node) if node.width == 1 else None,
+            drawn=drawn[node.name].reshape(-1, node.width),
+            first=first[node.name].reshape(-1, node.width),
+            final=final[node.name].reshape(-1, node.width),
+            target=None,
+            unit="",
+            cases=node.distribution.labels if isinstance(node.distribution, Categorical) else (),
+        )
+        for node in _told_apart(training, drawn)
+    ]
     for entry in training.entries:
         nominal = training.nominal[entry.field.array][entry.flat]
         values = aimed[entry.field.array][:, entry.flat] if entry.field.array in aimed else nominal[None]
@@ -46,11 +60,22 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
                 first=first[entry.name].reshape(-1, entry.width),
                 final=final[entry.name].reshape(-1, entry.width),
                 target=np.array(ends),
-                unit={"scale": "× nominal", "add": f"{entry.field.unit} more", "set": entry.field.unit}[
-                    entry.operation
-                ],
+                unit=_unit(entry.operation, entry.field.unit),
             )
         )
+    return found
+
+
+def _told_apart(plan: Plan, drawn: Columns) -> list[Node]:
+    """The variables with a number whose order no entry's numbers follow."""
+    columns = [column for entry in plan.entries for column in drawn[entry.name].reshape(-1, entry.width).T]
+    ranks = [np.unique(column, return_inverse=True)[1] for column in columns]
+    found = []
+    for name in plan.spec.variables:
+        node = plan.sampler.nodes[name]
+        own = [np.unique(column, return_inverse=True)[1] for column in drawn[name].reshape(-1, node.width).T]
+        if not all(any((o == r).all() or (o == r.max() - r).all() for r in ranks) for o in own):
+            found.append(node)
     return found
 
 

@@ -45,7 +45,7 @@ class Law:
 
 @dataclasses.dataclass(frozen=True)
 class Marginal:
-    """What is known of one entry.
+    """What is known of one entry, or of a variable that entries read.
 
     Args:
         entry: its name.
@@ -54,8 +54,10 @@ class Marginal:
         drawn: (n, elements) the episodes' values.
         first: (m, elements) values of many more Draws before any was refused.
         final: (m, elements) the same Draws as they came out.
-        target: for each element the least and greatest value that means the same as the target's, (elements, 2).
+        target: for each element the least and greatest value that means the same as the target's, (elements, 2); None
+            for a variable, which the target may not have.
         unit: what follows a value, such as "× nominal".
+        cases: names of the values 0, 1, ... of a categorical variable.
     """
 
     entry: str
@@ -64,8 +66,15 @@ class Marginal:
     drawn: Array
     first: Array
     final: Array
-    target: Array
+    target: Array | None
     unit: str
+    cases: tuple[str, ...] = ()
+
+    def worded(self, value: float) -> str:
+        """A value with its unit, or the case that it stands for."""
+        if self.cases:
+            return self.cases[round(value)]
+        return f"{value:.3g} {self.unit}".rstrip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +211,7 @@ def _widest_gap(m: Marginal) -> float | None:
 
 def outside(m: Marginal) -> list[str]:
     """The elements whose target lies outside what training can draw."""
-    if m.law is None:
+    if m.law is None or m.target is None:
         return []
     low, high = _support(m.law)
     slack = 1e-9 * max(abs(low), abs(high), 1.0)
@@ -214,7 +223,9 @@ def outside(m: Marginal) -> list[str]:
 
 
 def target_in_words(m: Marginal) -> str:
-    """Where the target lies in an entry's range."""
+    """Where the target lies in an entry's range; nothing for a variable."""
+    if m.target is None:
+        return ""
     least, most = float(m.target[:, 0].min()), float(m.target[:, 1].max())
     where = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
     if m.law is None:

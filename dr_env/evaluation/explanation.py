@@ -22,7 +22,7 @@ _FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "high
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """One drawn number: an entry, or one element of an entry that draws a value for each."""
+    """One drawn number: of a shared entry or a variable, or one element of those that draw several."""
 
     label: str
     marginal: Marginal
@@ -68,10 +68,10 @@ class Explanation:
     def where(self, effect: Effect) -> str:
         """The worst part of a range, in words."""
         parameter = self.parameters[effect.parameter]
-        unit = f" {parameter.marginal.unit}" if parameter.marginal.unit else ""
+        high = parameter.marginal.worded(effect.high)
         if effect.low == effect.high:
-            return f"where {parameter.label} is {effect.low:.3g}{unit}"
-        return f"over the {_FIFTHS[effect.part]} of {parameter.label} ({effect.low:.3g} to {effect.high:.3g}{unit})"
+            return f"where {parameter.label} is {high}"
+        return f"over the {_FIFTHS[effect.part]} of {parameter.label} ({effect.low:.3g} to {high})"
 
     def remark(self, arm: str) -> str:
         """How much the parameters explain together, or why nothing can be said."""

@@ -29,7 +29,7 @@ def marginals(explanation: Explanation) -> str | None:
         else:
             _histogram(axis, found)
         beyond = set(outside(m))
-        for name, (least, most) in zip(m.elements, m.target, strict=True):
+        for name, (least, most) in zip(m.elements, m.target, strict=True) if m.target is not None else ():
             colour = _OUTSIDE if name in beyond else "black"
             for value in {float(least), float(most)} if np.isfinite((least, most)).all() else ():
                 axis.axvline(value, color=colour, lw=1.3, ls="--", zorder=4)
@@ -48,7 +48,7 @@ def _bars(axis: Axes, m: Marginal, law: Law) -> None:
     axis.bar(values, [float((drawn == value).mean()) for value in values], width, color=_DRAWN)
     axis.plot(values, masses, "_", color=_LAW, ms=14, mew=2)
     if len(values) <= 6:
-        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.set_xticks(values, [m.cases[round(value)] if m.cases else f"{value:g}" for value in values])
 
 
 def _histogram(axis: Axes, found: Coverage) -> None:

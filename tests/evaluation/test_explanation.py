@@ -138,3 +138,37 @@ def test_values_that_follow_from_others_have_no_law(tmp_path: Path) -> None:
     assert torso.p_value is not None
     found = explain(_explained(_marginals())[0], marginals)
     assert {effect.partners for effect in found.arms["slippery"].effects} == {(0,), (1,)}
+
+
+def test_variables_are_parameters_too() -> None:
+    """A scenario explains returns by its case's name; a variable that an entry repeats is not told twice."""
+    cases = {"dry": 0.7, "rain": 0.3}
+    spec = Spec.from_dict(
+        {
+            "format": "dr_env/1",
+            "variables": {
+                "weather": {"distribution": {"type": "categorical", "cases": cases}},
+                "payload": {"distribution": {"type": "uniform", "low": 0.0, "high": 1.0}},
+            },
+            "entries": {
+                "friction": entry(
+                    {"geom": "*"}, "friction[0]", "scale", type="switch", variable="weather",
+                    cases={name: {"type": "uniform", "low": 0.5, "high": 1.5} for name in cases},
+                ),
+                "mass": entry({"body": "torso"}, "mass", "scale", type="expression", formula="1 + 0.5 * payload"),
+            },
+        }
+    )  # fmt: skip
+    plan = _plan(spec)
+    drawn, _ = plan.sample_columns(np.zeros(256, np.uint64), np.arange(256), np.zeros(256, np.uint64))
+    marginals = marginals_of(plan, _plan(TARGET), drawn, 0)
+    assert [m.entry for m in marginals] == ["weather", "friction", "mass"]
+    returns = 1000 - 300 * drawn["weather"] + np.random.default_rng(0).normal(0, 20, 256)
+    outcome = Outcome(returns, np.ones(256, int), (), drawn, 1.0, "b")
+    arm = Arm("wet", ("runs/wet",), (0,), 1, ([],), dict.fromkeys(("nominal", WORLD, "target"), (outcome,)))
+    found = explain(Comparison("hopper", ("nominal", WORLD, "target"), (arm,), {WORLD: 256}, 0, "t", ()), marginals)
+    (told,) = found.harms("wet")
+    assert "where weather is rain" in told
+    weather = next(c for c in found.coverage if c.marginal.entry == "weather")
+    assert weather.p_value is not None and not weather.doubtful
+    assert weather.to_dict()["target"] == ""
