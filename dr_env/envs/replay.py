@@ -23,6 +23,7 @@ Ids = NDArray[np.intp]
 
 _ROWS = 4096  # simulations in a batch
 _NUMBERS = 2_000_000  # of states recorded at once
+_SAME = 1e-9  # s, between moments that are one
 _CTRL = mujoco.mjtState.mjSTATE_CTRL
 
 
@@ -129,6 +130,31 @@ class Replay:
         """Scaled differences, (n, k, m) for k samples of m coordinates; NaN also where nothing was measured."""
         return np.asarray(self.differences(self.values.columns(self._checked(values))) / self.scales)
 
+    @property
+    def chained(self) -> NDArray[np.bool_]:
+        """Whether a transition starts from the very sample that ended the one recorded before it, (k,)."""
+        w = self.windows
+        order = np.argsort(self.clusters, kind="stable")
+        log, begin = w.log[w.window][order], w.start[w.window][order]
+        end = begin + w.offset[order]
+        out = np.zeros(len(order), bool)
+        out[order[1:]] = (log[1:] == log[:-1]) & (np.abs(begin[1:] - end[:-1]) < _SAME)
+        return out
+
+    def starts(self, values: Array, steps: Array) -> Array:
+        """Slopes of `predictions` at one point (d,) over start states, (k, m, m), by differences of `steps` (m,).
+
+        Start states move along the manifold, each coordinate in its scale; those whose simulation diverges have 0.
+        """
+        columns = self.values.columns(self._checked(values[None]))
+        out = np.empty((len(self.windows.window), len(self.coordinates), len(self.coordinates)))
+        for i, distance in enumerate(steps * self.scales):
+            ends = [
+                self.differences(columns, self.windows.moved(self.model, i, sign * distance))[0] for sign in (1, -1)
+            ]
+            out[:, :, i] = (ends[0] - ends[1]) / self.scales / (2 * steps[i])
+        return np.nan_to_num(out, nan=0.0)
+
     def residuals(self, values: Array) -> Array:
         """Scaled differences where something was measured, (n, k m)."""
         return np.asarray(self.predictions(values)[:, self._readings.measured])
@@ -141,8 +167,14 @@ class Replay:
 
     # simulation
 
-    def differences(self, columns: Columns) -> Array:
-        """Predicted minus measured for n Draws, (n, k, m) in rad, m, rad/s and m/s."""
+    def differences(self, columns: Columns, windows: Windows | None = None) -> Array:
+        """Predicted minus measured for n Draws, (n, k, m) in rad, m, rad/s and m/s.
+
+        Args:
+            columns: the Draws.
+            windows: the same windows from other start states; by default the measured ones.
+        """
+        starts = windows or self.windows
         n = max((len(column) for column in columns.values()), default=1)
         out = np.full((n, len(self.windows.window), len(self.coordinates)), np.nan)
         good = np.flatnonzero(self.plan.allowed(columns)) if columns else np.arange(n)
@@ -155,7 +187,7 @@ class Replay:
             part = np.full((len(draws), *out.shape[1:]), np.nan)
             for first in range(0, len(self.windows), width):
                 which = slice(first, min(first + width, len(self.windows)))
-                self._simulate(which, len(draws), arrays, part)
+                self._simulate(which, len(draws), arrays, part, starts)
             part[refused] = np.nan
             out[draws] = part
         self.sim_steps += len(good) * len(self.windows.window)
@@ -175,20 +207,20 @@ class Replay:
                 return np.unique(np.asarray(error.ids) % draws)
         return ids[:0]
 
-    def _simulate(self, which: slice, draws: int, arrays: dict[str, Array], out: Array) -> None:
+    def _simulate(self, which: slice, draws: int, arrays: dict[str, Array], out: Array, starts: Windows) -> None:
         """Fills the differences of the windows `which` into `out`, (draws, k, m)."""
-        windows, timestep = self.windows, float(self.model.opt.timestep)
+        timestep = float(self.model.opt.timestep)
         count = which.stop - which.start
         ids = np.arange(count * draws)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         for name in ("qpos", "qvel"):
-            self._batch.bind(name)[ids] = np.repeat(getattr(windows, name)[which], draws, axis=0)
+            self._batch.bind(name)[ids] = np.repeat(getattr(starts, name)[which], draws, axis=0)
         if self.model.nu:
             self._batch.bind("ctrl")[ids] = self._controls(which, np.array([0.5 * timestep]), draws)[:, 0]
         self._history.fill(self._batch, ids, lambda times: self._controls(which, times, draws))
         before = self._batch.warning[ids, :, 1].sum(axis=1)
         last = {name: np.array(self._batch.bind(name)[ids]) for name in self._readings.fields}
-        steps = windows.steps[which]
+        steps = starts.steps[which]
         longest, done = int(steps[0]), 0
         span = max(1, _NUMBERS // (len(ids) * (self.model.nq + self.model.nv + self.model.nu)))
         while done < longest:

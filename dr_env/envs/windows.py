@@ -43,6 +43,21 @@ class Windows:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def moved(self, model: mujoco.MjModel, coordinate: int, distance: float) -> Windows:
+        """The same windows from states that are some way off.
+
+        Args:
+            model: the model.
+            coordinate: a degree of freedom, or nv + a degree of freedom for its velocity.
+            distance: along it, in rad, m, rad/s or m/s.
+        """
+        direction = np.zeros(2 * model.nv)
+        direction[coordinate] = distance
+        qpos = self.qpos.copy()
+        for state in qpos:
+            mujoco.mj_integratePos(model, state, direction[: model.nv], 1.0)
+        return dataclasses.replace(self, qpos=qpos, qvel=self.qvel + direction[model.nv :])
+
 
 def cut(model: mujoco.MjModel, logs: Sequence[Log], window: float, stride: float | None = None) -> Windows:
     """Cuts recordings into windows.

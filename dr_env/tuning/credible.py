@@ -11,7 +11,7 @@ from scipy import stats
 
 from dr_env.errors import DREnvError
 from dr_env.tuning.likelihood import LikelihoodTuner
-from dr_env.tuning.mixed import Mixed, fit
+from dr_env.tuning.mixed import Mixed, States, fit
 from dr_env.tuning.problem import Problem
 
 Array = NDArray[np.float64]
@@ -21,7 +21,8 @@ _STEPS = 1e-5, 0.05  # least and greatest of finite differences, of a parameter'
 _CLOSE = 0.1  # a step of so many standard deviations is the last
 _INNER = 8  # iterations of the mixed model on the way
 _LAST = 80  # and at the end
-_DRIFT = 1.5  # of the change that the last lag made
+_DRIFT = 2.0  # of the change that the last lag made
+_ECHO = 0.2  # of what noise of start states would leave between neighbours, beyond doubt, for it to be believed
 _TINY = 1e-12
 
 
@@ -34,7 +35,7 @@ class CredibleOptions:
     freedom: float = 4.0  # of the Student t that residuals have
     lags: int = 2  # transitions by which an effect may come late
     blocks: int = 10  # parts of the recordings that must agree with each other
-    share: float = 1.0  # of the spread between transitions, in what is believed
+    share: float = 0.5  # of the spread between transitions, in what is believed
 
     def __post_init__(self) -> None:
         for key, least in (("starts", 1), ("iterations", 1), ("freedom", 1), ("lags", 0), ("blocks", 1), ("share", 0)):
@@ -46,7 +47,8 @@ class Credible(LikelihoodTuner[CredibleOptions]):
     """Our own: a posterior whose intervals allow for what the model lacks.
 
     The likelihood is the mixed model of `mixed`: noise of unknown covariance with heavy tails, parameters that seem
-    to differ from transition to transition, effects that may come late. It is maximised by Gauss-Newton steps with
+    to differ from transition to transition, effects that may come late, and noise of the measured states from which
+    transitions start, where neighbouring residuals show its echo. It is maximised by Gauss-Newton steps with
     central differences as wide as the posterior (a statistical linearisation, which looks past the small jumps that
     contacts make), from the best of a few points that fill the prior. What is believed is the covariance of the
     estimate, times the disagreement of recordings that were left out, plus the spread between transitions, plus what
@@ -54,7 +56,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
 
     DROPO (`dropo`) likewise looks for a distribution of parameters under which every transition is likely; it
     samples what is linearised here, and takes the noise as known. A fit costs 2 d + 1 simulations of each transition
-    for each step, and a few for the line search.
+    for each step, a few for the line search, and at its end two for each coordinate that is compared.
     """
 
     name: ClassVar[str] = "credible"
@@ -82,10 +84,15 @@ class Credible(LikelihoodTuner[CredibleOptions]):
         if not np.isfinite(here).all():
             return point, np.diag(problem.variances)
         last = self._mixed(problem, here, slopes, point, found, _LAST)
+        states = problem.states(point, np.sqrt(np.diag(last.noise)))
+        if states is not None:
+            noisy = self._mixed(problem, here, slopes, point, last, _LAST, states=states)
+            heard, doubt = noisy.echo
+            last, states = (noisy, states) if heard - doubt > _ECHO else (last, None)
         covariance = last.total(options.share)
         if options.lags and len(here) > options.lags:
             # what the last lag changed, those that are left out may change as well
-            fewer = self._mixed(problem, here, slopes, point, last, _LAST, options.lags - 1)
+            fewer = self._mixed(problem, here, slopes, point, last, _LAST, options.lags - 1, states)
             change = np.clip(point + last.shift, 0.0, 1.0) - np.clip(point + fewer.shift, 0.0, 1.0)
             covariance = covariance + _DRIFT**2 * np.diag(change**2)
         return np.clip(point + last.shift, 0.0, 1.0), covariance
@@ -107,6 +114,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
         start: Mixed | None,
         iterations: int,
         lags: int = -1,
+        states: States | None = None,
     ) -> Mixed:
         options = self.options
         return fit(
@@ -119,4 +127,5 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             blocks=options.blocks,
             start=start,
             iterations=iterations,
+            states=states,
         )

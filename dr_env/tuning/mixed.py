@@ -21,6 +21,16 @@ what a constant parameter would be.
 
 What noise explains goes into S and averages out over transitions; what only other parameters explain goes into T and
 does not, since it is the same mistake every time. The spread to believe is therefore that of mu plus T.
+
+Where the states that transitions start from are measured with noise n_t, of variances N in each coordinate, the
+simulation carries it on: with A_t the slopes of its end over its start, A_t n_t joins the residual, more of it where
+things touch (an error in variables; Fuller, "Measurement error models", 1987):
+
+    C_t = S + J_t T J_t' + A_t N A_t',    N <= diag S                                                          (3)
+
+since the end is measured with the same noise. What the model lacks may look the same. But the noise of a state that
+ends one transition and starts the next is in both residuals, so that E[e_{t-1} e_t'] = -N A_t'. The `echo` is how
+much of that is found.
 """
 
 from __future__ import annotations
@@ -36,6 +46,8 @@ Array = NDArray[np.float64]
 _TOLERANCE = 1e-3  # relative change of T and S at which iterations end
 _RENEWED = 1e-6  # least variance in T to begin with, since what is 0 stays 0
 _FLOOR = 1e-9  # least standard deviation of a residual, in its coordinate's scale
+_START = 1e-3  # variance of start states to begin with, in their coordinates' scales
+_WIDEST_START = 0.1  # and the greatest
 _LEAST_SPREAD = 1e-9  # least standard deviation of b, in units of the parameters
 
 
@@ -54,6 +66,8 @@ class Mixed:
         precision: C_t^-1, (k, m, m).
         inflation: by how much blocks of transitions that were left out disagree with the others, at least 1.
         widest: variances of the prior, (d,).
+        echo: how much of the echo that noise of the start states would leave is there, 1 for all, and its standard
+            error; infinite where nothing could tell.
     """
 
     shift: Array
@@ -66,6 +80,7 @@ class Mixed:
     precision: Array
     inflation: float
     widest: Array
+    echo: tuple[float, float] = (0.0, np.inf)
 
     def loss(self, errors: Array, freedom: float) -> Array:
         """Minus the log likelihood of errors elsewhere, (n, k, m) to (n,), up to a constant; infinite for NaN."""
@@ -94,6 +109,7 @@ def fit(
     blocks: int = 10,
     start: Mixed | None = None,
     iterations: int = 80,
+    states: States | None = None,
 ) -> Mixed:
     """Fits the mixed model.
 
@@ -107,23 +123,27 @@ def fit(
         blocks: into how many the transitions are cut to see whether they agree.
         start: a fit at a point nearby, whose T, S and lateness to begin with.
         iterations: at most.
+        states: how residuals depend on measured start states, for equation 3; None for states without noise.
     """
     k, m, d = jacobians.shape
     late = [np.roll(jacobians, lag, axis=0) - jacobians for lag in range(1, min(lags, k - 1) + 1)]
     for lag, slopes in enumerate(late, 1):
         slopes[:lag] = 0.0
     regressors = np.concatenate([jacobians, *late], axis=2)  # G_t of equation 2, (k, m, d + lags d)
-    widest = 1 / precision  # transitions differ by no more than the prior allows
+    # what differs between transitions: parameters, by no more than the prior allows, and noise of the start
+    effects = jacobians if states is None else np.concatenate([jacobians, states.slopes], axis=2)
+    widest = np.concatenate([1 / precision, np.full(effects.shape[2] - d, _WIDEST_START)])
     q = regressors.shape[2] - d
     if start is None:
-        noise, spread, lateness = _shrunk(residuals.T @ residuals / k, k), np.minimum(widest, 0.01), np.full(q, 0.1)
+        noise, spread, lateness = _shrunk(residuals.T @ residuals / k, k), np.minimum(widest[:d], 0.01), np.full(q, 0.1)
     else:
         noise, spread = start.noise, np.maximum(start.spread, _RENEWED)
         lateness = np.maximum(start.lateness[:q], _RENEWED)
+    spread = np.concatenate([spread, np.full(effects.shape[2] - d, _START)])
     prior = np.concatenate([centre, np.zeros(q)])
     shift = np.zeros(d + q)
     for _ in range(iterations):
-        at = _moments(residuals, regressors, jacobians, shift, spread, noise, freedom)
+        at = _moments(residuals, regressors, effects, shift, spread, noise, freedom)
         weight = np.concatenate([precision, 1 / lateness])
         information = at.information.sum(0) + np.diag(weight)
         inverse = np.linalg.inv(information)
@@ -134,17 +154,21 @@ def fit(
         new_noise = _shrunk(new_noise + noise - noise @ at.precision.mean(0) @ noise, k)
         # Zhou et al. 2019, equation 7, for each variance in T
         seen = at.weights @ at.projected**2
-        growth = np.sqrt(seen / np.maximum(at.expected, 1e-300))
+        with np.errstate(over="ignore"):
+            growth = np.sqrt(seen / np.maximum(at.expected, 1e-300))
         new_spread = np.clip(spread * growth, _LEAST_SPREAD**2, widest)
+        if states is not None:
+            new_spread[d:] = np.minimum(new_spread[d:], np.diag(new_noise))
         # MacKay 1992, equation 4.7, for each variance of lateness
         known = np.maximum(1 - np.diag(inverse)[d:] / lateness, 1e-3)
         lateness = np.clip(shift[d:] ** 2 / known, _RENEWED, 1.0)
         change = np.abs(np.diag(new_noise) / np.diag(noise) - 1).max()
-        change = max(change, (np.abs(new_spread - spread) / (spread + 1e-2 / np.diag(information)[:d])).max())
+        moved = np.abs(new_spread - spread)[:d] / (spread[:d] + 1e-2 / np.diag(information)[:d])
+        change = max(change, moved.max())
         spread, noise = new_spread, new_noise
         if change < _TOLERANCE:
             break
-    at = _moments(residuals, regressors, jacobians, shift, spread, noise, freedom)
+    at = _moments(residuals, regressors, effects, shift, spread, noise, freedom)
     weight = np.concatenate([precision, 1 / lateness])
     # S was estimated as well: as many of its numbers for each coordinate as `_shrunk` leaves free
     free = 1 + (m - 1) * (1 - _drawn(m, k))
@@ -153,15 +177,23 @@ def fit(
     return Mixed(
         shift[:d],
         covariance[:d, :d],
-        spread,
+        spread[:d],
         noise,
         lateness,
         shift[d:],
         regressors[:, :, d:] @ shift[d:],
         at.precision,
         inflation,
-        widest,
+        widest[:d],
+        (0.0, np.inf) if states is None else _echo(states, at, spread[d:]),
     )
+
+
+class States(NamedTuple):
+    """Measured states that transitions start from, each number in the scale of its coordinate."""
+
+    slopes: Array  # A_t, of residuals over start states, (k, m, m)
+    chained: NDArray[np.bool_]  # (k,) whether a transition starts from the state that ended the one before
 
 
 class _Moments(NamedTuple):
@@ -172,39 +204,55 @@ class _Moments(NamedTuple):
     weights: Array  # (k,)
     solved: Array  # C_t^-1 e_t, (k, m)
     precision: Array  # C_t^-1, (k, m, m)
-    projected: Array  # J_t' C_t^-1 e_t, (k, d)
-    expected: Array  # sum of diag(J_t' C_t^-1 J_t), (d,)
+    projected: Array  # Z_t' C_t^-1 e_t, (k, z)
+    expected: Array  # sum of diag(Z_t' C_t^-1 Z_t), (z,)
 
 
 def _moments(
     residuals: Array,
     regressors: Array,
-    jacobians: Array,
+    effects: Array,
     shift: Array,
     spread: Array,
     noise: Array,
     freedom: float,
 ) -> _Moments:
+    """With Z_t the effects (k, m, z) of what differs between transitions, and `spread` (z,) its variances."""
     m = residuals.shape[1]
     error = residuals + regressors @ shift
     turned = np.swapaxes(regressors, 1, 2)  # (k, d + q, m)
-    marginal = noise + (jacobians * spread) @ np.swapaxes(jacobians, 1, 2)  # C_t of equation 1
+    differing = np.swapaxes(effects, 1, 2)  # (k, z, m)
+    marginal = noise + (effects * spread) @ differing  # C_t
     precision = np.asarray(np.linalg.inv(marginal), np.float64)
     solved = (precision @ error[:, :, None])[:, :, 0]
     distance = (error * solved).sum(1)
     weights: Array = np.ones(len(residuals)) if np.isinf(freedom) else (freedom + m) / (freedom + distance)
     information = turned @ precision @ regressors
-    projected = (turned @ solved[:, :, None])[:, :, 0]
-    d = len(spread)
     return _Moments(
         weights[:, None, None] * information,
-        -weights[:, None] * projected,
+        -weights[:, None] * (turned @ solved[:, :, None])[:, :, 0],
         weights,
         solved,
         precision,
-        projected[:, :d],
-        np.einsum("kdd->d", information)[:d],
+        (differing @ solved[:, :, None])[:, :, 0],
+        ((differing @ precision) * differing).sum((0, 2)),
     )
+
+
+def _echo(states: States, at: _Moments, noise: Array) -> tuple[float, float]:
+    """The share of the covariance -N A_t' between neighbouring residuals that is found, and its standard error.
+
+    It is the regression of e_{t-1} e_t' on -N A_t', all numbers weighted by C^-1 on either side.
+    """
+    pairs = np.flatnonzero(states.chained[1:])
+    solved = np.sqrt(at.weights)[:, None] * at.solved
+    wanted = -noise[:, None] * np.swapaxes(states.slopes[pairs + 1], 1, 2)  # -N A_t', (p, m, m)
+    found = np.einsum("pi,pij,pj->", solved[pairs], wanted, solved[pairs + 1])
+    sides = at.precision[pairs] @ wanted @ at.precision[pairs + 1]
+    information = float((sides * wanted).sum())
+    if not information > 0:
+        return 0.0, np.inf
+    return float(found / information), float(1 / np.sqrt(information))
 
 
 def _drawn(m: int, k: int) -> float:

@@ -7,18 +7,21 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dr_env.tuning.coordinates import Coordinates
-from dr_env.tuning.tuner import Simulator
+from dr_env.tuning.mixed import States
+from dr_env.tuning.tuner import Restartable, Simulator
 
 Array = NDArray[np.float64]
 
 _NUMBERS = 8_000_000  # errors computed at once
+_STEPS = 1e-4, 0.05  # least and greatest of differences between start states, in their scales
 
 
 class Problem:
     """Errors of predictions at points of the unit cube of `Coordinates`.
 
     Coordinates that were measured in less than half of the transitions are left out, and then every
-    transition that lacks a number, so that errors are whole; NaN means a simulation that diverged.
+    transition that lacks a number, so that errors are whole; NaN means a simulation that diverged. Transitions
+    stand in the order in which they were recorded, whatever order they are simulated in.
 
     Args:
         simulator: of the recordings.
@@ -36,9 +39,11 @@ class Problem:
         corners = simulator.predictions(
             self.values(stats.qmc.Halton(self.size, rng=np.random.default_rng(0)).random(4))
         )
+        self._samples = centre[0].size
         measured = np.isfinite(np.concatenate([centre, corners])).any(axis=0)  # (k, m)
         self._coordinates = measured.mean(axis=0) >= 0.5
-        self._transitions = measured[:, self._coordinates].all(axis=1)
+        order = np.argsort(simulator.clusters, kind="stable")
+        self._transitions = order[measured[order][:, self._coordinates].all(axis=1)]
         self.evaluations = 5
         """How many points were simulated, each in every transition."""
 
@@ -50,7 +55,7 @@ class Problem:
     @property
     def shape(self) -> tuple[int, int]:
         """Transitions k and coordinates m of the errors."""
-        return int(self._transitions.sum()), int(self._coordinates.sum())
+        return len(self._transitions), int(self._coordinates.sum())
 
     @property
     def empty(self) -> bool:
@@ -64,7 +69,7 @@ class Problem:
     def errors(self, unit: Array) -> Array:
         """Predicted minus measured at n points, (n, k, m); a point whose simulation diverged is NaN throughout."""
         k, m = self.shape
-        batch = max(1, _NUMBERS // max(1, self._transitions.size * self._coordinates.size))
+        batch = max(1, _NUMBERS // max(1, self._samples))
         parts = []
         for begin in range(0, len(unit), batch):
             found = self._simulator.predictions(self.values(unit[begin : begin + batch]))
@@ -91,3 +96,24 @@ class Problem:
         gap = at[0] - at[1]
         slopes = (ends[0] - ends[1]) / np.where(gap > 0, gap, 1.0)[:, None, None]
         return here, np.moveaxis(slopes, 0, -1)
+
+    def states(self, unit: Array, noise: Array) -> States | None:
+        """How errors at a point (d,) depend on measured start states; None where the simulator cannot tell.
+
+        Args:
+            unit: the point.
+            noise: about how noisy each coordinate is, (m,) standard deviations in its scale.
+        """
+        simulator = self._simulator
+        if not isinstance(simulator, Restartable):
+            return None
+        steps = np.full(len(self._coordinates), _STEPS[0])
+        steps[self._coordinates] = np.clip(noise, *_STEPS)
+        slopes = simulator.starts(self.values(unit[None])[0], steps)
+        self.evaluations += 2 * len(steps)
+        # transitions that were left out break the chain
+        rank = np.empty(len(slopes), np.intp)
+        rank[np.argsort(simulator.clusters, kind="stable")] = np.arange(len(slopes))
+        follows = np.diff(rank[self._transitions], prepend=-2) == 1
+        kept = slopes[self._transitions][:, self._coordinates][:, :, self._coordinates]
+        return States(kept, simulator.chained[self._transitions] & follows)

@@ -10,7 +10,7 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,26 @@ class Simulator(Protocol):
 
     def predictions(self, values: Array) -> Array:
         """The same as `residuals`, by transition: (n, k, m) for k transitions of m coordinates each."""
+
+
+@runtime_checkable
+class Restartable(Simulator, Protocol):
+    """A Simulator that can tell what its errors owe to the measured states from which it starts."""
+
+    @property
+    def chained(self) -> NDArray[np.bool_]:
+        """Whether a transition starts from the very state that ended the one recorded before it, (k,)."""
+
+    def starts(self, values: Array, steps: Array) -> Array:
+        """Slopes of `predictions` over the start, each of its numbers in the scale of its coordinate.
+
+        Args:
+            values: one point, (d,).
+            steps: of the central differences, (m,), in the same scales.
+
+        Returns:
+            (k, m, m), the start's coordinate last; 0 where a simulation diverged.
+        """
 
 
 Simulate = Callable[[TargetTransitions], Simulator]

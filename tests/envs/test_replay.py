@@ -137,6 +137,36 @@ def test_recordings_of_different_lengths_stay_apart() -> None:
         np.testing.assert_array_equal(found[:, mine], alone)
 
 
+@pytest.mark.parametrize("xml", [ARM, CUBE], ids=["hinges", "free"])
+def test_slopes_over_start_states(xml: str) -> None:
+    """What a start state that is off does to the end: as when the recording itself had begun there."""
+    free = xml is CUBE
+    log = record(xml, 0.3, 5, seed=1)
+    spec = spec_of(mass=entry({"body": "*"}, "mass", "scale", type="uniform", low=0.5, high=2.0))
+    played = replay(xml, spec, log, window=0.01, velocities=True)
+    m, nv = len(played.coordinates), played.model.nv
+    step, values = 1e-5, np.ones((1, len(played.names)))
+    slopes = played.starts(values[0], np.full(m, step))
+    assert slopes.shape == (len(played.windows.window), m, m)
+    assert (played.chained[np.argsort(played.clusters)] == (np.arange(len(played.chained)) > 0)).all()
+    for coordinate in range(m):
+        ends = []
+        for sign in (1, -1):
+            qpos, qvel = log.qpos.copy(), log.qvel.copy()
+            off = np.zeros(2 * nv)
+            off[coordinate] = sign * step * played.scales[coordinate]
+            for row in qpos:
+                mujoco.mj_integratePos(played.model, row, off[:nv], 1.0)
+            moved = dataclasses.replace(log, qpos=qpos, qvel=qvel + off[nv:])
+            shifted = replay(xml, spec, moved, window=0.01, velocities=True, scales=played.scales)
+            found = shifted.predictions(values)[0]
+            found[:, coordinate] += sign * step  # the measured ends moved along
+            ends.append(found)
+        expected = (ends[0] - ends[1]) / (2 * step)
+        tolerance = 2e-2 if free else 1e-4  # turned axes: moving the end along is not quite undone
+        assert np.allclose(slopes[:, :, coordinate], expected, atol=tolerance)
+
+
 def test_differences_are_mujocos() -> None:
     model = mujoco.MjModel.from_xml_string(CUBE)
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from dr_env.tuning.credible import Credible
 from dr_env.tuning.dropo import DROPO
 from dr_env.tuning.grown import Grown
 from dr_env.tuning.likelihood import Belief, LikelihoodTuner
-from dr_env.tuning.mixed import fit
+from dr_env.tuning.mixed import States, fit
 from dr_env.tuning.npdr import NPDR
 from dr_env.tuning.problem import Problem
 from dr_env.tuning.simopt import SimOpt, _reps
@@ -66,6 +66,10 @@ class Linear:
     def bounds(self) -> tuple[Array, Array]:
         d = self.design.shape[2]
         return np.full(d, -1.0), np.full(d, 3.0)
+
+    @property
+    def clusters(self) -> NDArray[np.intp]:
+        return np.arange(len(self.design))
 
     def predictions(self, values: Array) -> Array:
         self.sim_steps += len(values) * len(self.design)
@@ -149,6 +153,46 @@ def test_noise_and_spread_are_told_apart() -> None:
         found = fit(errors, data.design, np.full(3, 1e-4), np.zeros(3), lags=0)
         assert np.allclose(np.sqrt(np.diag(found.noise)), noise, rtol=0.25)
         assert np.allclose(np.sqrt(found.spread), wobble, atol=0.1)
+
+
+def test_noise_of_start_states_is_told_by_its_echo() -> None:
+    """A noisy state ends one transition and starts the next; noise of other origin, as strong, has no echo."""
+    k, m, level = 300, 4, 0.2
+    rng = np.random.default_rng(6)
+    design, slopes = rng.normal(size=(k, m, 3)), rng.normal(size=(k, m, m))
+    state = level * rng.normal(size=(k + 1, m))
+    other = level * rng.normal(size=(k, m))
+    arguments = design, np.full(3, 1e-4), np.zeros(3)
+    exact = -design @ TRUTH
+    states = States(slopes, np.arange(k) > 0)
+    echoing = exact + (slopes @ state[:-1, :, None])[:, :, 0] - state[1:]
+    silent = exact + (slopes @ other[:, :, None])[:, :, 0] - state[1:]
+    found = fit(echoing, *arguments, lags=0, states=states)
+    without = fit(echoing, *arguments, lags=0)
+    assert found.echo[0] == pytest.approx(1.0, abs=3 * found.echo[1])
+    assert found.echo[1] < 0.1
+    assert np.allclose(np.sqrt(np.diag(found.noise)), level, rtol=0.25)
+    assert np.linalg.norm(found.shift - TRUTH) < np.linalg.norm(without.shift - TRUTH)
+    assert np.trace(found.total()) < 0.8 * np.trace(without.total())
+    heard, doubt = fit(silent, *arguments, lags=0, states=states).echo
+    assert abs(heard) < 3 * doubt < 0.3
+    assert fit(echoing, *arguments, lags=0, states=States(slopes, np.zeros(k, bool))).echo == (0.0, np.inf)
+
+
+def test_transitions_stand_in_the_order_of_recording() -> None:
+    """Simulators may sort their windows; what acts late needs neighbours in time."""
+    rng = np.random.default_rng(0)
+    sound, order = linear(3), rng.permutation(60)
+
+    class Sorted(Linear):
+        @property
+        def clusters(self) -> NDArray[np.intp]:
+            return order
+
+    shuffled = Sorted(sound.design[order], sound.measured[order])
+    bounds = Coordinates(LINEAR, sound.names, sound.bounds)
+    at = rng.random((2, 3))
+    assert np.array_equal(Problem(shuffled, bounds).errors(at), Problem(sound, bounds).errors(at))
 
 
 def test_clean_recordings_are_recovered_to_the_digit() -> None:
