@@ -251,7 +251,8 @@ class Comparison:
         if arm.refine is None:
             return open_images(root)
         out = self.folder / "data" / f"{root.name}-{arm.refine}"
-        settings = RefineSettings(arm.refine)
+        # what checks the labels sees as many images as a training does, in batches of a quarter
+        settings = RefineSettings(arm.refine, check_steps=max(400, 4 * self.protocol.steps))
         if arm.refine in ("statistics", "histogram"):  # each pixel by itself: nothing can move
             settings = dataclasses.replace(settings, bound=0.0)
         refine(root, self._seen, out, settings, device=self.protocol.device, progress=told)
