@@ -51,11 +51,11 @@ def compare(
     """
     check_writable(out)
     results = store(out)
-    wanted = cells(tier, full, seeds, methods, tasks, sizes, steps)
-    missing = [] if report_only else [cell for cell in wanted if not results.path(cell.name).exists()]
+    wanted = [] if report_only else cells(tier, full, seeds, methods, tasks, sizes, steps)
+    missing = [cell for cell in wanted if not results.path(cell.name).exists()]
     failed = 0
     console = Console(stderr=True)
-    with bars(console=console) as progress:
+    with bars(quiet=report_only, console=console) as progress:
         bar = progress.add_task("cells", total=len(wanted), completed=len(wanted) - len(missing))
         for cell in missing:
             progress.update(bar, description=cell.name)

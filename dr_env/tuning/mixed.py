@@ -48,6 +48,7 @@ _RENEWED = 1e-6  # least variance in T to begin with, since what is 0 stays 0
 _FLOOR = 1e-9  # least standard deviation of a residual, in its coordinate's scale
 _START = 1e-3  # variance of start states to begin with, in their coordinates' scales
 _WIDEST_START = 0.1  # and the greatest
+_RIDGE = 1e-10  # added to correlations before they are inverted
 _LEAST_SPREAD = 1e-9  # least standard deviation of b, in units of the parameters
 
 
@@ -146,7 +147,7 @@ def fit(
         at = _moments(residuals, regressors, effects, shift, spread, noise, freedom)
         weight = np.concatenate([precision, 1 / lateness])
         information = at.information.sum(0) + np.diag(weight)
-        inverse = np.linalg.inv(information)
+        inverse = _inverse(information)
         shift = shift + inverse @ (at.score.sum(0) - weight * (shift - prior))
         # e_t given the data has mean S C^-1 (r_t + G_t shift) and variance S - S C^-1 S
         unexplained = at.solved @ noise  # (k, m)
@@ -172,7 +173,7 @@ def fit(
     weight = np.concatenate([precision, 1 / lateness])
     # S was estimated as well: as many of its numbers for each coordinate as `_shrunk` leaves free
     free = 1 + (m - 1) * (1 - _drawn(m, k))
-    covariance = np.linalg.inv(at.information.sum(0) + np.diag(weight)) * (1 + free / max(k - free - 1, 1))
+    covariance = _inverse(at.information.sum(0) + np.diag(weight)) * (1 + free / max(k - free - 1, 1))
     inflation = _disagreement(at.information, at.score, weight, blocks)
     return Mixed(
         shift[:d],
@@ -223,7 +224,7 @@ def _moments(
     turned = np.swapaxes(regressors, 1, 2)  # (k, d + q, m)
     differing = np.swapaxes(effects, 1, 2)  # (k, z, m)
     marginal = noise + (effects * spread) @ differing  # C_t
-    precision = np.asarray(np.linalg.inv(marginal), np.float64)
+    precision = _inverse(marginal)
     solved = (precision @ error[:, :, None])[:, :, 0]
     distance = (error * solved).sum(1)
     weights: Array = np.ones(len(residuals)) if np.isinf(freedom) else (freedom + m) / (freedom + distance)
@@ -237,6 +238,14 @@ def _moments(
         (differing @ solved[:, :, None])[:, :, 0],
         ((differing @ precision) * differing).sum((0, 2)),
     )
+
+
+def _inverse(covariances: Array) -> Array:
+    """Inverses of covariances (..., m, m), definite however alike their coordinates or small some of them are."""
+    scale = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))  # (..., m)
+    both = scale[..., :, None] * scale[..., None, :]
+    inverse = np.linalg.inv(covariances / both + _RIDGE * np.eye(covariances.shape[-1]))
+    return np.asarray((inverse + np.swapaxes(inverse, -2, -1)) / (2 * both))
 
 
 def _echo(states: States, at: _Moments, noise: Array) -> tuple[float, float]:
@@ -276,11 +285,11 @@ def _disagreement(information: Array, score: Array, precision: Array, blocks: in
     parts = [part for part in np.array_split(np.arange(len(score)), blocks) if len(part)]
     if len(parts) < 3:
         return 1.0
-    total = information.sum(0) + np.diag(precision)
     ratios = []
     for part in parts:
         own, s = information[part].sum(0), score[part].sum(0)
-        others = np.linalg.inv(total - own)
+        rest = np.setdiff1d(np.arange(len(score)), part)
+        others = _inverse(information[rest].sum(0) + np.diag(precision))
         moved = s + own @ others @ s
         values, vectors = np.linalg.eigh(own + own @ others @ own)
         kept = values > 1e-9 * values.max()
