@@ -4,13 +4,14 @@ from dr_env.tuning.evidence import Evidence, Log, SimEpisodes, TargetImages, Tar
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.ranges import spread_of
 from dr_env.tuning.registry import make_tuner, tuner_class, tuner_names
-from dr_env.tuning.tuner import NoOptions, Simulate, Simulator, Tuner
+from dr_env.tuning.tuner import NoOptions, Restartable, Simulate, Simulator, Tuner
 
 __all__ = [
     "Evidence",
     "Ledger",
     "Log",
     "NoOptions",
+    "Restartable",
     "SimEpisodes",
     "Simulate",
     "Simulator",
