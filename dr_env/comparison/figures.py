@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dr_env.comparison.summary import Recovered, Transferred, recovered
+from dr_env.comparison.summary import FEW, Recovered, Transferred, recovered
 from dr_env.evaluation.figures import COLOURS, figure_of, panels, png
 
 Result = Mapping[str, Any]
@@ -30,7 +30,10 @@ def errors_by_size(rows: Sequence[Recovered], palette: Mapping[str, str]) -> str
             own = sorted((r for r in rows if (r.condition, r.method) == (condition, method)), key=lambda r: r.size)
             if own:
                 value = 100 * np.array([max(r.error.value, 1e-4) for r in own])
-                low, high = (100 * np.array([max(getattr(r.error, end), 1e-4) for r in own]) for end in ("low", "high"))
+                low, high = (
+                    100 * np.array([max(getattr(r.error, end if r.runs >= FEW else "value"), 1e-4) for r in own])
+                    for end in ("low", "high")
+                )
                 axis.errorbar(
                     [r.size for r in own], value, [value - low, high - value], color=colour, marker="o", ms=4,
                     capsize=3, lw=1.3, label=method,
@@ -72,7 +75,8 @@ def coverage(rows: Sequence[Recovered], palette: Mapping[str, str]) -> str:
                 if (row.condition, row.size) == situation and row.method == method:
                     found = row.inside90
                     place = i + 0.7 * ((k + 0.5) / len(methods) - 0.5)
-                    bar = [[100 * (found.value - found.low)], [100 * (found.high - found.value)]]
+                    ends = [[100 * (found.value - found.low)], [100 * (found.high - found.value)]]
+                    bar = ends if row.runs >= FEW else None
                     axis.errorbar([place], [100 * found.value], bar, color=palette[method], marker="o", ms=4,
                                   capsize=2, lw=1.2, label=method if i == 0 else None)  # fmt: skip
     axis.set_xticks(range(len(situations)), [f"{condition}\n{size}" for condition, size in situations])
@@ -123,14 +127,14 @@ def scores(rows: Sequence[Transferred], palette: Mapping[str, str]) -> str:
     places = sorted({(r.tier, r.task) for r in rows})
     figure, axes = figure_of(3.6 * len(places) + 1.0, 0.3 * max(4, len(palette)) + 0.9, 1, len(places))
     for axis, place in zip(axes, places, strict=True):
-        own = [(row.method, row.score) for row in rows if (row.tier, row.task) == place and row.score]
-        own.sort(key=lambda pair: pair[1].value)
-        for i, (method, score) in enumerate(own):
-            bar = [[score.value - score.low], [score.high - score.value]]
+        own = [(row.method, row.score, row.runs) for row in rows if (row.tier, row.task) == place and row.score]
+        own.sort(key=lambda row: row[1].value)
+        for i, (method, score, runs) in enumerate(own):
+            bar = [[score.value - score.low], [score.high - score.value]] if runs >= FEW else None
             axis.errorbar([score.value], [i], xerr=bar, color=palette[method], marker="o", capsize=3)
         axis.axvline(0, color="#8c959f", lw=0.8)
         axis.axvline(1, color="#8c959f", lw=0.8)
-        axis.set_yticks(range(len(own)), [method for method, _ in own])
+        axis.set_yticks(range(len(own)), [method for method, *_ in own])
         axis.set(title=f"tier {place[0]}: {place[1]}", xlabel="normalised score")
     return png(figure)
 
