@@ -49,9 +49,11 @@ def compare(
         algorithm: What trains policies.
         report_only: Run nothing; make the tables and pages of what is there.
     """
+    wanted = [] if report_only else cells(tier, full, seeds, methods, tasks, sizes, steps)
+    if report_only and not out.is_dir():
+        raise DREnvError(f"{out}: no folder of results; nothing to report")
     check_writable(out)
     results = store(out)
-    wanted = [] if report_only else cells(tier, full, seeds, methods, tasks, sizes, steps)
     missing = [cell for cell in wanted if not results.path(cell.name).exists()]
     failed = 0
     console = Console(stderr=True)

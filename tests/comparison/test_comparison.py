@@ -165,3 +165,16 @@ def test_a_cell_of_tier_1_trains_and_judges(tmp_path: Path, method: str, monkeyp
     assert result["ledger"]["target_episodes"] == (0 if method == "none" else 2)
     assert result["ledger"]["policies"] == (3 if method == "random" else 1)
     assert not list((tmp_path / "runs").glob("*")), "runs are tidied away"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(["--methods", "credibel"], "did you mean 'credible'"), (["--report-only"], "no folder of results")],
+)
+def test_a_refused_comparison_leaves_nothing(
+    tmp_path: Path, wrong: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["tune", "compare", "--out", str(tmp_path / "results"), *wrong])
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
