@@ -32,8 +32,9 @@ class ExternalForces:
         """Torques, then forces, (num_envs, nbody, 6), in N m and N; always the same array."""
         self._batch, self._model = simulations, model
         self._workspace = mujoco.MjData(model)
+        self._found = self._workspace.cfrc_ext
         self._contacts, self._equalities = simulations.bind("ncon"), simulations.bind("ne")
-        self._pushes = simulations.bind("xfrc_applied")
+        self._pushes = simulations.bind("xfrc_applied").reshape(simulations.nsim, -1)
 
     def begin(self, ids: Ids) -> None:
         """Clears the forces of the simulations `ids`."""
@@ -42,8 +43,8 @@ class ExternalForces:
     def update(self, ids: Ids) -> None:
         """Computes the forces in the simulations `ids`, after their step."""
         self.array[ids] = 0
-        acted = (self._contacts[ids] > 0) | (self._equalities[ids] > 0) | self._pushes[ids].any(axis=(1, 2))
+        acted = (self._contacts[ids] > 0) | (self._equalities[ids] > 0) | self._pushes[ids].any(axis=1)
         for i in ids[acted].tolist():
-            data = self._batch.get_data(i, self._workspace)
-            mujoco.mj_rnePostConstraint(self._model, data)
-            self.array[i] = data.cfrc_ext
+            self._batch.get_data(i, self._workspace)
+            mujoco.mj_rnePostConstraint(self._model, self._workspace)
+            self.array[i] = self._found
