@@ -17,12 +17,14 @@ from rich.console import Console
 from dr_env.cli.bars import bars
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
 from dr_env.cli.tune_score import evaluate_spec, show
+from dr_env.envs import Objective, grow, task_names
 from dr_env.envs.replay import Replay
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, unknown_name
 from dr_env.evaluation.figures import data_uri
 from dr_env.evaluation.motion import MotionScore
 from dr_env.evaluation.plots_motion import marginals
 from dr_env.files import check_writable, write_text
+from dr_env.rng import digest
 from dr_env.spec import Spec
 from dr_env.tuning import Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class
 
@@ -45,10 +47,14 @@ def fit(
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
     only: tuple[str, ...] = (),
     but: tuple[str, ...] = (),
+    steps: int | None = None,
     report: Path | None = None,
     quiet: bool = False,
 ) -> None:
     """Fit a Spec to recordings; writes a tuned Spec, which trains policies as any other.
+
+    `grown` trains policies too, to see how much width they bear; they are kept in a folder beside OUT, and after
+    kill -9 the same command goes on with the one that was learning.
 
     Args:
         model: An MJCF file or an installed task.
@@ -63,6 +69,7 @@ def fit(
         set: A number of the method's, such as spread=parameters; may be repeated.
         only: Use recordings alone whose name has one of these parts.
         but: Leave out recordings whose name has one of these parts.
+        steps: Environment steps of each policy, where the method trains any; by default the configuration's.
         report: A folder for report.html, report.json and figures.
         quiet: No progress bar.
     """
@@ -70,6 +77,12 @@ def fit(
     options = dict(_option(text) for text in set)
     if "transitions" not in tuner_class(method).needs:
         raise DREnvError(f"--method: {method} takes no recordings; see dr-env tune methods")
+    trains = "episodes" in tuner_class(method).needs
+    if trains and model not in task_names():
+        raise DREnvError(f"--method: {method} trains policies; {unknown_name('task', model, task_names())}")
+    if steps is not None and (not trains or steps < 1):
+        why = "expected at least 1" if trains else f"but {method} trains no policies"
+        raise DREnvError(f"--steps: got {steps}, {why}")
     for folder in (out.parent, *([report] if report else [])):
         check_writable(folder)
     seconds = window_seconds(window)
@@ -85,6 +98,10 @@ def fit(
         show(found)
         scores.append(found)
     tuner = _run(bench, prior, method, options, seconds, seed, quiet)
+    if trains:
+        begun = digest(prior.digest(), tuner.result().digest(), method, sorted(options.items()), seed, steps)
+        policies = out.with_name(f"{out.stem}.policies") / f"{begun:016x}"[:8]
+        _grow(tuner, Objective(model, steps=steps, seed=seed), policies, quiet)
     tuned = tuner.result()
     tuned.save(out)
     notes = tuple(getattr(tuner, "notes", ()))
@@ -128,6 +145,17 @@ def _run(
         steps = sum(len(log.time) - 1 for log in bench.logs)
         tuner.tell(TargetTransitions(bench.logs, finite), Ledger(target_steps=steps, target_episodes=len(bench.logs)))
     return tuner
+
+
+def _grow(tuner: Tuner[Any], objective: Objective, folder: Path, quiet: bool) -> None:
+    """Trains policies under wider and wider ranges, until they fail."""
+    with bars(quiet, transient=True) as bar:
+        task = bar.add_task("training policies", total=None)
+
+        def told(number: int, share: float) -> None:
+            bar.update(task, description=f"training policies: {share:.0%} of the episodes of number {number} succeeded")
+
+        grow(tuner, objective, folder, told)
 
 
 def _left_out(bench: Bench, prior: Spec, window: float) -> dict[str, str]:

@@ -34,6 +34,7 @@ _QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "cem": ("cem", {}),
     "cma_es": ("cma_es", {}),
     "bayrn": ("bayrn", {}),
+    "grown": ("grown", {}),
 }
 # what the papers and their code use
 _FULL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -49,7 +50,7 @@ LIKELIHOOD = (
 )  # fmt: skip
 _TRANSFER = (
     "none", "uniform20", "wide", "oracle", "random", "cem", "bayrn",
-    "point", "simopt", "dropo+floor", "gauss_newton", "credible",
+    "point", "simopt", "dropo+floor", "gauss_newton", "credible", "grown",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dr_env.comparison.cells import Cell
 from dr_env.comparison.priors import prior_of
 from dr_env.comparison.recovery import replay
 from dr_env.comparison.targets import hidden, record
-from dr_env.envs import make_task
+from dr_env.envs import grow, make_task
 from dr_env.envs.objective import Objective
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
@@ -31,9 +31,10 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
     """Runs a cell of tier 1 or 2.
 
     A method that needs returns trains a policy under what it asks for and spends one target episode on each, as
-    many as the cell's size; one that needs recordings is given as many recordings, of at most 50 steps each. The
-    policy that is judged is trained under the method's result, from scratch, with the cell's seed; it is that of the
-    last checkpoint, whatever its learning curve.
+    many as the cell's size; one that needs recordings is given as many recordings, of at most 50 steps each, and one
+    that needs episodes too trains policies in simulation (`grow`). The policy that is judged is trained under the
+    method's result, from scratch, with the cell's seed; it is that of the last checkpoint, whatever its learning
+    curve.
 
     Returns:
         Returns of fresh target episodes (one that diverged counts as the worst of the others), the result as YAML, the
@@ -56,6 +57,8 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
         tuner.tell(
             TargetTransitions(logs, make_task(cell.task).dt), Ledger(target_steps=steps, target_episodes=len(logs))
         )
+        if "episodes" in needs:
+            grow(tuner, objective, runs / "growth")
     elif not tuner.done:
         _search(tuner, cell, target, objective, runs)
     result = tuner.result()

@@ -1,6 +1,7 @@
 """Gymnasium environments of a task, one or many."""
 
 from dr_env.envs.env import Env, GoalEnv
+from dr_env.envs.growth import grow
 from dr_env.envs.logged_return import return_of_log
 from dr_env.envs.objective import Objective
 from dr_env.envs.pixels import PixelVectorEnv, with_pixels
@@ -29,6 +30,7 @@ __all__ = [
     "Trainer",
     "VectorEnv",
     "as_spec",
+    "grow",
     "make_env",
     "make_task",
     "make_trainer",

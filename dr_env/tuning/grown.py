@@ -38,7 +38,8 @@ class Grown(Credible):
 
     Recordings give centre and shape; episodes of the policy say how much width it can bear. While the lower 95 %
     bound (Wilson, JASA 1927) of the success rate is above `success`, standard deviations grow by `factor`; the
-    first time the upper bound is below it, they go back one step and stay. An episode that diverged failed.
+    first time it is not they stay, and where the upper bound is below it, they go back one step. An episode that
+    diverged failed.
     """
 
     name: ClassVar[str] = "grown"
@@ -64,8 +65,10 @@ class Grown(Credible):
         if low > options.success:
             self._settled = self._growth * options.factor > options.limit
             self._growth = min(self._growth * options.factor, options.limit)
-        elif high < options.success:
-            self._growth, self._settled = max(self._growth / options.factor, 1.0), True
+        else:
+            self._settled = True
+            if high < options.success:
+                self._growth = max(self._growth / options.factor, 1.0)
 
     def _result(self) -> Spec:
         return self.prior if self.belief is None else self.belief.spec(self.prior, self._growth)

@@ -107,6 +107,26 @@ def test_fitting_again_goes_on_from_the_tuned_spec(folder: Path, tmp_path: Path)
     assert spread[1][1] < spread[0][1]
 
 
+def test_a_spread_grows_by_policies_that_are_trained_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    specs, times = [], []
+    for name in ("first", "again"):
+        out = tmp_path / f"{name}.yaml"
+        run("fit", "--model", "inverted_pendulum", "--spec", folder / "prior.yaml", "--log", folder / "logs.yaml",
+            "--window", "0.3", "--quiet", "--method", "grown", "--steps", 4096, "--out", tmp_path / "tuned.yaml")  # fmt: skip
+        (tmp_path / "tuned.yaml").rename(out)
+        specs.append(dr_env.Spec.load(out))
+        times.append([path.stat().st_mtime_ns for path in sorted(tmp_path.glob("tuned.policies/*/*/checkpoints/*"))])
+    assert specs[0] == specs[1]
+    assert times[0] == times[1] and times[0], "what was trained before is not trained again"
+    provenance = specs[0].provenance
+    assert provenance is not None
+    policies = len(list(tmp_path.glob("tuned.policies/*/*")))
+    assert provenance["ledger"]["policies"] == policies
+    assert provenance["method"] == "grown"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -118,6 +138,9 @@ def test_fitting_again_goes_on_from_the_tuned_spec(folder: Path, tmp_path: Path)
         (("--set", "screen"), "--set: got 'screen', expected key=value"),
         (("--method", "gauss"), "no method 'gauss'; did you mean 'gauss_newton'?"),
         (("--method", "cem"), "--method: cem takes no recordings"),
+        (("--steps", "9"), "--steps: got 9, but gauss_newton trains no policies"),
+        (("--method", "grown", "--model", "pole.xml"), "grown trains policies; no task 'pole.xml'"),
+        (("--method", "grown", "--steps", "0"), "--steps: got 0, expected at least 1"),
         (("--model", "hopper"), "columns.qpos[slider]: no joint 'slider'"),
     ],
 )
