@@ -47,6 +47,7 @@ class Cell:
         size: of images, pixels.
         tests: images a test set.
         seed: of the training.
+        precision: of its network, "float32" or "bfloat16".
     """
 
     set: str
@@ -57,6 +58,7 @@ class Cell:
     size: int
     tests: int
     seed: int
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
@@ -87,6 +89,7 @@ class Plan:
         size: of images, pixels.
         tests: images a test set.
         curves: whether the curves of textures and images are run too.
+        precision: of the networks, "float32" or "bfloat16".
     """
 
     images: int
@@ -96,6 +99,7 @@ class Plan:
     size: int
     tests: int
     curves: bool
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for key in ("seeds", "steps"):
@@ -118,7 +122,7 @@ class Plan:
         return [count for k in range(20) if (count := PART * 2**k) < self.images]
 
     def _cell(self, name: str, image: Literal["sensed", "clean"], images: int, seed: int) -> Cell:
-        return Cell(name, image, images, self.steps, self.batch, self.size, self.tests, seed)
+        return Cell(name, image, images, self.steps, self.batch, self.size, self.tests, seed, self.precision)
 
     def parts(self) -> list[Part]:
         """All exports: tests, then the first parts of all training sets, the second ones, ..."""
@@ -176,8 +180,9 @@ class Experiment:
         data = [open_images(self._data(part.name), image=cell.image) for part in training(cell.set, cell.images)]
         estimator = PositionEstimator(data[0].models, frame="world", size=cell.size)
         settings = TrainSettings(
-            steps=cell.steps, batch=cell.batch, seed=cell.seed, threads=threads, checkpoint_every=200, device="auto"
-        )
+            steps=cell.steps, batch=cell.batch, seed=cell.seed, threads=threads, checkpoint_every=200, device="auto",
+            precision=cell.precision,
+        )  # fmt: skip
         train(estimator, data, self.folder / "runs" / cell.name, settings, progress=lambda p: told(p.step, p.steps))
         seconds = time.perf_counter() - began
         judged = {
