@@ -8,7 +8,7 @@ network's heatmaps favour (the minimum over them, as Sundermeyer et al., "Multi-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from dr_env.errors import DREnvError
-from dr_env.spatial import Array
+from dr_env.spatial import Array, Intrinsics
 from dr_env.vision.crops import cut, move, place_in, undo, window
 from dr_env.vision.estimator import Estimate, Estimator, Example, Labels, to_images
 from dr_env.vision.farthest import farthest_points
@@ -31,6 +31,8 @@ _PADDING = 1.3  # of a cut-out about a box
 _SPARE = 1.5  # how much more is kept of a training image, to turn, scale and shift it in
 _REACH = 2  # cells each way from a heatmap's peak that a place is the mean of
 _GUESSES = 4  # cut-outs of an image that has no boxes
+_SETTLED, _FEW = 200, 20  # judged objects of a class that say by how much it is off, at most and at least
+_FAR_OFF = 0.3  # logarithm of a depth that is wrong for another reason
 _TOLERANCE = 0.04  # of the cut-out's side, by which a keypoint may be off and still count
 
 
@@ -53,6 +55,7 @@ class KeypointEstimator(Estimator):
     unit: ClassVar[str] = "px"
 
     points: Tensor  # (C, m, k, 3) m: the keypoints, moved by each symmetry; the first is the identity
+    shrink: Tensor  # (C,) how much too far an object seems of whose keypoints nothing is known, as a logarithm
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class KeypointEstimator(Estimator):
         # those with fewer symmetries are filled up with the identity
         filled = [np.concatenate([each, np.repeat(each[:1], most - len(each), 0)]) for each in made]
         self.register_buffer("points", torch.from_numpy(np.array(filled, np.float32)))
+        self.register_buffer("shrink", torch.zeros(len(made)))
 
     def settings(self) -> dict[str, Any]:
         """Size, width, number of keypoints, and how training images are varied."""
@@ -207,6 +211,37 @@ class KeypointEstimator(Estimator):
         distance: Tensor = (found[:, None] - self._truth(labels)).norm(dim=-1) * (self.size / 2)  # (n, m, k)
         return distance.mean(-1).amin(-1)
 
+    @torch.inference_mode()
+    def settle(self, judged: Iterable[tuple[Tensor, Labels]]) -> None:
+        """Learns how much too far objects seem of whose keypoints it is unsure.
+
+        The less sure a heatmap, the nearer it peaks to the middle of where its keypoint may be, so that what is seen
+        shrinks and seems farther away. The logarithm of estimated by true depth is taken as proportional to
+        1 - confidence: least squares, without those that are off by more than a third. A class of which fewer than
+        twenty are judged keeps what it has.
+        """
+        found: list[list[tuple[float, float]]] = [[] for _ in self.models]
+        for output, labels in judged:
+            peaks = _peaks(self._own(output, labels))
+            rows, cameras, places, truths = (
+                labels[name].double().cpu().numpy() for name in ("row", "camera", "place", "pose")
+            )
+            for i, (place, sure) in enumerate(zip(*(each.double().cpu().numpy() for each in peaks), strict=True)):
+                row = int(rows[i, 0])
+                side = 2 / float(np.linalg.norm(places[i][0, :2]))
+                camera = Intrinsics(1, 1, *cameras[i].tolist())  # its size is not looked at
+                pose = self._solve(row, move(undo(places[i]), place), sure, camera, side)
+                if pose is not None:
+                    middle = self.points[row, 0, -1].double().cpu().numpy()
+                    far = (pose[2, :3] @ middle + pose[2, 3]) / (truths[i][2, :3] @ middle + truths[i][2, 3])
+                    found[row].append((1 - float(sure.mean()), float(np.log(max(far, 1e-6)))))
+            if all(len(each) >= _SETTLED for each in found):
+                break
+        for row, pairs in enumerate(found):
+            unsure, far = np.array([pair for pair in pairs if abs(pair[1]) < _FAR_OFF]).reshape(-1, 2).T
+            if len(far) >= _FEW and (unsure > 0).any():
+                self.shrink[row] = float(unsure @ far / (unsure @ unsure))
+
     # what it says
 
     @torch.inference_mode()
@@ -229,11 +264,18 @@ class KeypointEstimator(Estimator):
         made: list[Estimate] = []
         for (number, square), place, sure in zip(wanted, places, confidence, strict=True):
             pixels = move(undo(place_in(square)), place)
-            points = self.points[self._rows[number], 0].double().cpu().numpy()
-            pose = solve(points, pixels, sure, sample.intrinsics, _TOLERANCE * square[2])
+            row = self._rows[number]
+            pose = self._solve(row, pixels, sure, sample.intrinsics, square[2])
             if pose is not None:
+                middle = pose[:3] @ np.append(self.points[row, 0, -1].double().cpu().numpy(), 1)
+                nearer = np.exp(-float(self.shrink[row]) * (1 - sure.mean()))
+                pose[:3, 3] += (nearer - 1) * middle  # along the line of sight
                 made.append(Estimate(number, pose, float(sure.mean()), pixels))
         return made
+
+    def _solve(self, row: int, pixels: Array, sure: Array, camera: Intrinsics, side: float) -> Array | None:
+        """The pose of a class's keypoints, seen in a cut-out so many pixels wide; None where there is none."""
+        return solve(self.points[row, 0].double().cpu().numpy(), pixels, sure, camera, _TOLERANCE * side)
 
 
 def _symmetric_keypoints(model: ObjectModel, count: int) -> Array:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,6 +205,7 @@ class _Training:
             rate = (self.step - first) * self.settings.batch / (time.perf_counter() - began)
             self.progress(Progress(self.step, self.steps, self.loss, self.error, self.best, rate))
         card.load_weights(self.estimator, card.load(self.run.folder).state_dict(), self.run.folder)
+        self.estimator.settle(self._held_out())
         for hook in self.hooks:
             hook.finish(self.estimator)
         card.save(self.estimator, self.run.folder, self._card(finished=True))
@@ -247,14 +248,16 @@ class _Training:
         return to_images(tensors.pop("image")), tensors
 
     @torch.inference_mode()
-    def _evaluate(self) -> None:
-        """Judges on the held-out images, and keeps the weights where they are the best so far."""
+    def _held_out(self) -> Iterator[tuple[Tensor, Labels]]:
+        """Outputs and labels of the held-out images."""
         self.estimator.eval()
-        found = []
         for batch in self.bank.held_out(_JUDGED):
             images, labels = self.estimator.view(*self._tensors(batch), None)
-            output = self.estimator(images.contiguous(memory_format=torch.channels_last))
-            found.append(self.estimator.errors(output, labels).double().cpu())
+            yield self.estimator(images.contiguous(memory_format=torch.channels_last)), labels
+
+    def _evaluate(self) -> None:
+        """Judges on the held-out images, and keeps the weights where they are the best so far."""
+        found = [self.estimator.errors(output, labels).double().cpu() for output, labels in self._held_out()]
         self.error = torch.cat(found).nanmean().item()
         line = {"step": self.step, "loss": self.loss, "error": _plain(self.error), "unit": self.estimator.unit}
         self.run.log(line)

@@ -199,6 +199,57 @@ def test_classes_with_fewer_symmetries_are_filled_up_and_change_nothing() -> Non
     assert torch.equal(both.points[1], alone.points[0].expand(72, -1, -1))
 
 
+# distance
+
+
+class Told(KeypointEstimator):
+    """Says what it is told to, whatever it is shown."""
+
+    told: torch.Tensor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.told
+
+
+def unsure(estimator: KeypointEstimator, pose: np.ndarray, sure: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Output that the less sure of its keypoints, the nearer together has them; and the labels."""
+    seen = pose.copy()
+    middle = pose[:3] @ np.append(estimator.points[0, 0, -1].double().numpy(), 1)
+    seen[:3, 3] += (np.exp(0.25 * (1 - sure)) - 1) * middle
+    output, labels = perfect(estimator, 0, seen, 0)
+    heat = sure * output.exp() + (1 - sure) / (16 * 16)
+    return heat.log(), {**labels, "pose": torch.from_numpy(pose[:3].astype(np.float32))[None]}
+
+
+def test_objects_that_seem_far_because_it_is_unsure_are_brought_nearer() -> None:
+    rng = np.random.default_rng(0)
+    estimator = Told({1: BOXES[1]}, size=64, width=8, keypoints=16)
+    camera = Intrinsics.from_fovy(64, 64, 40)
+    poses = [
+        transform(quat_to_matrix(axis_angle(rng.normal(size=3), rng.uniform(0, 3))), [*rng.uniform(-0.02, 0.02, 2), z])
+        for z in rng.uniform(0.3, 0.4, 60)
+    ]
+    judged = [unsure(estimator, pose, sure) for pose, sure in zip(poses, rng.uniform(0.3, 1.0, 60), strict=True)]
+    wrong = [(output, {**labels, "pose": 2 * labels["pose"]}) for output, labels in judged[:9]]
+    estimator.settle(judged[:15])
+    assert estimator.shrink.item() == 0, "so few say nothing"
+    estimator.settle([*wrong, *judged[:40]])  # poses that are wrong altogether say nothing of distances
+    assert estimator.shrink.item() == pytest.approx(0.25, abs=0.04)
+    sample = dataclasses.replace(Boxes(1, size=64)[0], intrinsics=camera)
+    ratios = {}
+    for name, value in (("settled", estimator.shrink.item()), ("not", 0.0)):
+        estimator.shrink[0] = value
+        found = []
+        for (output, _), pose in zip(judged[40:], poses[40:], strict=True):
+            estimator.told = output
+            (estimate,) = estimator.estimate(sample, {1: [(32 - 32 / 1.3, 32 - 32 / 1.3, 64 / 1.3, 64 / 1.3)]})
+            at, true = estimate.camera_from_object[:3, 3], pose[:3, 3]
+            found.append(np.log(at[2] / true[2]))
+        ratios[name] = np.array(found)
+    assert np.median(ratios["not"]) > 0.05
+    assert abs(np.median(ratios["settled"])) < 0.01
+
+
 # the whole
 
 
