@@ -39,7 +39,7 @@ class Coordinates:
     def __init__(self, prior: Spec, names: Sequence[str], bounds: tuple[Array, Array]) -> None:
         self.prior, self.names = prior, tuple(names)
         self._owner = [_owner(prior, name) for name in self.names]
-        distributions = [prior.drawn[owner].distribution for owner, _ in self._owner]
+        distributions = [drawn.distribution for drawn in self._drawn()]
         self.log = np.array([isinstance(distribution, LogUniform) for distribution in distributions])
         self.flat = np.array([isinstance(distribution, LogUniform | Uniform) for distribution in distributions])
         """Where the prior prefers nothing within its bounds, (d,)."""
@@ -85,6 +85,23 @@ class Coordinates:
         """Values (..., d) for points (..., d) of the cube."""
         x = self._low + np.asarray(points, np.float64) * self._width
         return np.where(self.log, np.exp(np.where(self.log, x, 0.0)), x)
+
+    def whole(self, point: Array) -> Array:
+        """How far the whole effect of each actuator's value reaches in the cube, by its slope at a point (d,).
+
+        That is the distance from a value of 0, which has no effect; NaN for what adds to the model's own number, and
+        for what is not an actuator's.
+        """
+        values = self.from_unit(point)
+        known = [
+            isinstance(drawn, Entry) and drawn.select.kind == "actuator" and drawn.operation != "add"
+            for drawn in self._drawn()
+        ]
+        reach = np.where(self.log, 1.0, values) / self._width
+        return np.where(known & (reach != 0), reach, np.nan)
+
+    def _drawn(self) -> list[Entry | Variable]:
+        return [self.prior.drawn[owner] for owner, _ in self._owner]
 
     def tuned(self, mean: Array, covariance: Array) -> Spec:
         """The prior with a Gaussian in the cube in place of what it says of these values.

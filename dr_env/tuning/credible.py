@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ _INNER = 8  # iterations of the mixed model on the way
 _LAST = 80  # and at the end
 _DRIFT = 2.0  # of the change that the last lag made
 _ECHO = 0.2  # of what noise of start states would leave between neighbours, beyond doubt, for it to be believed
+_LATE = 0.2  # transitions by which an effect must come late to be spoken of
 _TINY = 1e-12
 
 
@@ -95,7 +97,20 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             fewer = self._mixed(problem, here, slopes, point, last, _LAST, options.lags - 1, states)
             change = np.clip(point + last.shift, 0.0, 1.0) - np.clip(point + fewer.shift, 0.0, 1.0)
             covariance = covariance + _DRIFT**2 * np.diag(change**2)
-        return np.clip(point + last.shift, 0.0, 1.0), covariance
+        mean = np.clip(point + last.shift, 0.0, 1.0)
+        self.notes = tuple(self._late(problem, mean, last))
+        return mean, covariance
+
+    def _late(self, problem: Problem, mean: Array, found: Mixed) -> Iterator[str]:
+        """Actuators that act late, in words."""
+        lags, errors = (each / problem.coordinates.whole(mean) for each in found.lag())
+        for name, lag, error in zip(problem.coordinates.names, lags, np.abs(errors), strict=True):
+            if max(_LATE, 3 * error) < lag <= self.options.lags:
+                late = f"{lag:.1f} transitions ({1000 * lag * self._window:.0f} ms)"
+                yield (
+                    f"{name} acts {late} late, which the model does not; let an entry of the Spec vary the delay of "
+                    "its actuators, and fit again"
+                )
 
     def _start(self, problem: Problem, rng: np.random.Generator) -> Array:
         """The point of the prior that fits best, by the sum over coordinates of the log mean square."""

@@ -15,6 +15,7 @@ from dr_env.rng import generator
 from dr_env.spec import Spec
 from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.evidence import Evidence, Kind, Log, TargetTransitions
+from dr_env.tuning.identification import notes_of
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.mixed import Mixed, fit
 from dr_env.tuning.problem import Problem
@@ -70,8 +71,11 @@ class LikelihoodTuner(Tuner[OptionsT]):
         super().__init__(*arguments, **named)
         self._logs: tuple[Log, ...] = ()
         self._told = 0
+        self._window = math.nan
         self.belief: Belief | None = None
         """What is believed; None before any evidence that could be used."""
+        self.notes: tuple[str, ...] = ()
+        """What people should know of the last fit: values that the recordings do not tell, and what the model lacks."""
 
     @abstractmethod
     def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -88,8 +92,11 @@ class LikelihoodTuner(Tuner[OptionsT]):
         logs = (*self._logs, *evidence.logs)
         simulator = self._simulate(TargetTransitions(logs, evidence.window))
         problem = Problem(simulator, Coordinates(self.prior, simulator.names, simulator.bounds))
+        self._window, self.notes = evidence.window, ()
         if not problem.empty:
             mean, covariance = self._fit(problem, generator(self.seed, self.name, self._told))
+            known = notes_of(problem.coordinates, mean, covariance, np.diag(problem.variances), np.zeros(problem.size))
+            self.notes = (*known, *self.notes)
             low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
             self.belief = Belief(tuple(simulator.names), low, high, mean, covariance)
         self._logs, self._told = logs, self._told + 1
@@ -101,15 +108,19 @@ class LikelihoodTuner(Tuner[OptionsT]):
     def _result(self) -> Spec:
         return self.prior if self.belief is None else self.belief.spec(self.prior)
 
+    def provenance(self) -> dict[str, Any]:
+        return {**super().provenance(), **({"notes": list(self.notes)} if self.notes else {})}
+
     def _state(self) -> Any:
         return {
+            "notes": list(self.notes),
             "told": self._told,
             "logs": [_log_form(log) for log in self._logs],
             "belief": None if self.belief is None else self.belief.to_dict(),
         }
 
     def _load(self, state: Any) -> None:
-        self._told = int(state["told"])
+        self._told, self.notes = int(state["told"]), tuple(state["notes"])
         self._logs = tuple(_log_from(form) for form in state["logs"])
         found = state["belief"]
         self.belief = None if found is None else Belief.from_dict(found)

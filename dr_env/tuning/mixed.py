@@ -63,6 +63,7 @@ class Mixed:
         noise: S, (m, m).
         lateness: variances of eta, (lags d,).
         late: eta itself, (lags d,): the share of each effect that comes one transition late, two, ...
+        late_covariance: of eta, (lags d, lags d).
         offset: what lateness adds to errors, (k, m).
         precision: C_t^-1, (k, m, m).
         inflation: by how much blocks of transitions that were left out disagree with the others, at least 1.
@@ -77,6 +78,7 @@ class Mixed:
     noise: Array
     lateness: Array
     late: Array
+    late_covariance: Array
     offset: Array
     precision: Array
     inflation: float
@@ -91,6 +93,16 @@ class Mixed:
         each = distance / 2 if np.isinf(freedom) else (freedom + m) / 2 * np.log1p(distance / freedom)
         total = each.sum(1)
         return np.where(np.isfinite(total), total, np.inf)
+
+    def lag(self) -> tuple[Array, Array]:
+        """How much of each parameter comes late, times the number of transitions, (d,); the standard error (d,).
+
+        Divided by the whole of the parameter, it is the number of transitions by which its effect is late.
+        """
+        d = len(self.shift)
+        weights = np.kron(np.arange(1.0, len(self.late) // d + 1), np.eye(d))  # (d, lags d)
+        errors = self.inflation * np.diag(weights @ self.late_covariance @ weights.T)
+        return weights @ self.late, np.sqrt(errors)
 
     def total(self, share: float = 1.0) -> Array:
         """The covariance to believe: `inflation` times that of mu, and `share` of T, (d, d); never beyond the prior."""
@@ -182,6 +194,7 @@ def fit(
         noise,
         lateness,
         shift[d:],
+        covariance[d:, d:],
         regressors[:, :, d:] @ shift[d:],
         at.precision,
         inflation,

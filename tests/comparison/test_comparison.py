@@ -178,3 +178,24 @@ def test_a_refused_comparison_leaves_nothing(
         main(["tune", "compare", "--out", str(tmp_path / "results"), *wrong])
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_target_whose_motors_act_late_is_told_from_one_that_is_only_noisy(late: bool) -> None:
+    """10 ms are 1.25 transitions of the hopper; nothing but the motors' strength comes late."""
+    from dr_env.comparison.recovery import replay
+    from dr_env.tuning import TargetTransitions, make_tuner
+
+    prior = prior_of("hopper", 0)
+    logs = record("hopper", hidden("hopper", prior, 20, late), 60, 0, noisy=not late)
+    tuner: Any = make_tuner("credible", prior, simulate=lambda told: replay("hopper", prior, told))
+    tuner.tell(TargetTransitions(logs, 0.008))
+    said = [note for note in tuner.notes if " late, " in note]
+    assert [note.split(" acts ")[0] for note in said] == (["motor_strength"] if late else [])
+    if late:
+        lag = float(said[0].split(" acts ")[1].split()[0])
+        assert lag == pytest.approx(1.25, abs=0.15)
+        assert tuner.result().provenance["notes"] == list(tuner.notes)
+        again: Any = make_tuner("credible", prior, simulate=lambda told: replay("hopper", prior, told))
+        again.load_state_dict(json.loads(json.dumps(tuner.state_dict())))
+        assert again.notes == tuner.notes

@@ -144,6 +144,9 @@ def test_lateness_is_found_and_the_sum_kept() -> None:
     with_lags, without = fit(*arguments, lags=1), fit(*arguments, lags=0)
     assert np.allclose(with_lags.shift, TRUTH, atol=0.05)
     assert np.linalg.norm(without.shift - TRUTH) > 5 * np.linalg.norm(with_lags.shift - TRUTH)
+    lag, error = with_lags.lag()
+    assert np.allclose(lag / TRUTH, 0.5, atol=0.02)
+    assert (error < 0.01).all()
 
 
 def test_noise_and_spread_are_told_apart() -> None:
