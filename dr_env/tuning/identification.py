@@ -27,7 +27,7 @@ def notes_of(coordinates: Coordinates, point: Array, posterior: Array, prior: Ar
         gradient: (d,) of the data's cost in the cube.
     """
     names = coordinates.names
-    share = np.sqrt(np.diag(posterior) / np.diag(prior))
+    share = np.minimum(np.sqrt(np.diag(posterior) / np.diag(prior)), 1.0)
     low, high = coordinates.from_unit(np.zeros(len(names))), coordinates.from_unit(np.ones(len(names)))
     for i in range(len(names)):
         at_low, at_high = point[i] < _FACE and gradient[i] > 0, point[i] > 1 - _FACE and gradient[i] < 0
