@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from dr_env.records import Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
 from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of, set_frustum
 from dr_env.rendering.labels import chosen
-from dr_env.rendering.opengl import Framebuffer, gl_backend, gl_renderer, make_context
+from dr_env.rendering.opengl import Framebuffer, gl_backend, gl_renderer, leave, make_context
 from dr_env.rendering.silhouettes import pack, windows
 from dr_env.spatial import Intrinsics
 
@@ -55,6 +56,8 @@ class ClassicRenderer:
             self._gl, self._context = make_context(model, width, height)
         finally:
             visual.offwidth, visual.offheight, quality.shadowsize = kept
+        self._unclosed = weakref.finalize(self, leave, self._gl, self._context)
+        self._unclosed.atexit = False
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
         self._option = mujoco.MjvOption()
         self._usual_flags = self._scene.flags.copy()
@@ -138,6 +141,7 @@ class ClassicRenderer:
     def close(self) -> None:
         """Frees the OpenGL context."""
         if self._context is not None:
+            self._unclosed.detach()
             self._gl.make_current()
             for buffer in (self._labels, self._atlas):
                 if buffer is not None:

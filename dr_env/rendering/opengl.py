@@ -36,8 +36,25 @@ def gl_backend() -> str:
     raise DREnvError(f"rendering needs EGL or OSMesa, and this machine has neither; install them: {INSTALL_GL}")
 
 
+_left: list[tuple[Any, mujoco.MjrContext]] = []  # contexts of renderers that nobody closed
+
+
+def leave(gl: Any, context: mujoco.MjrContext) -> None:
+    """Takes the contexts of a renderer that nobody closed, which the next `make_context` frees.
+
+    Garbage is collected at any time, while another context is current too, whose objects with the same numbers would
+    be deleted in their place.
+    """
+    _left.append((gl, context))
+
+
 def make_context(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujoco.MjrContext]:
     """An OpenGL context, made current, and MuJoCo's own on it."""
+    while _left:
+        old, context = _left.pop()
+        old.make_current()
+        context.free()
+        old.free()
     backend = gl_backend()
     gl = None
     try:

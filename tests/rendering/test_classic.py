@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import mujoco
 import numpy as np
@@ -50,6 +52,29 @@ def test_a_red_ball_is_where_the_camera_model_puts_it() -> None:
     assert np.sqrt(red.sum() / np.pi) == pytest.approx(expected, rel=0.02)
     rows, columns = np.nonzero(red)
     assert (rows.mean(), columns.mean()) == pytest.approx((59.5, 79.5), abs=0.5)
+
+
+@needs_gl
+def test_a_renderer_that_nobody_closed_leaves_the_others_alone() -> None:
+    model = mujoco.MjModel.from_xml_string(MODEL)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    wanted = ("rgb", "depth", "geom")
+    forgotten, kept = (ClassicRenderer(model, 32, 24) for _ in range(2))
+    forgotten.images(model, data, "front", wanted)
+    first = kept.images(model, data, "front", ("rgb",))
+    left = weakref.ref(forgotten)
+    del forgotten  # while the other's context is current
+    gc.collect()
+    assert left() is None
+    second = kept.images(model, data, "front", wanted)
+    with contextlib.closing(ClassicRenderer(model, 32, 24)) as fresh:  # frees what was left
+        third = fresh.images(model, data, "front", wanted)
+    fourth = kept.images(model, data, "front", wanted)
+    for seen in (second, third, fourth):
+        np.testing.assert_array_equal(seen.rgb, first.rgb)
+        np.testing.assert_array_equal(seen.depth, second.depth)
+    kept.close()
 
 
 @needs_gl
