@@ -104,14 +104,13 @@ def fit(
         _grow(tuner, Objective(model, steps=steps, seed=seed), policies, quiet)
     tuned = tuner.result()
     tuned.save(out)
-    notes = tuple(getattr(tuner, "notes", ()))
-    for note in notes:
+    for note in tuner.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     left = sorted(_left_out(bench, prior, seconds).items())
     for name, why in left:
         console.print(f"note: {name} stays as it is: {why}", markup=False, highlight=False, soft_wrap=True)
     if report is not None:
-        _write_report(report, bench, prior, tuned, seconds, seed, notes, scores)
+        _write_report(report, bench, prior, tuned, seconds, seed, tuner.notes, scores)
         console.print(f"wrote {report / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
 

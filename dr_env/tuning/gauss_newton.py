@@ -77,9 +77,6 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
     needs: ClassVar[frozenset[Kind]] = frozenset({"transitions"})
     Options = GaussNewtonOptions
 
-    notes: tuple[str, ...] = ()
-    """What a reader of the result should know: what is not identified, what hits a bound."""
-
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._posterior: tuple[Array, Array] | None = None
@@ -158,9 +155,6 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
 
     def _floored(self, covariance: Array) -> Array:
         return np.asarray(covariance + self.options.floor**2 * np.eye(len(covariance)))
-
-    def provenance(self) -> dict[str, Any]:
-        return {**super().provenance(), **({"notes": list(self.notes)} if self.notes else {})}
 
     def _state(self) -> Any:
         if self._posterior is None or self._tuned is None:

@@ -74,8 +74,6 @@ class LikelihoodTuner(Tuner[OptionsT]):
         self._window = math.nan
         self.belief: Belief | None = None
         """What is believed; None before any evidence that could be used."""
-        self.notes: tuple[str, ...] = ()
-        """What people should know of the last fit: values that the recordings do not tell, and what the model lacks."""
 
     @abstractmethod
     def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -107,9 +105,6 @@ class LikelihoodTuner(Tuner[OptionsT]):
 
     def _result(self) -> Spec:
         return self.prior if self.belief is None else self.belief.spec(self.prior)
-
-    def provenance(self) -> dict[str, Any]:
-        return {**super().provenance(), **({"notes": list(self.notes)} if self.notes else {})}
 
     def _state(self) -> Any:
         return {

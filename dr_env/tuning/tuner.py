@@ -125,6 +125,8 @@ class Tuner(ABC, Generic[OptionsT]):
         self.options: OptionsT = self._checked(options)
         self._simulate = simulate
         self.ledger = Ledger()
+        self.notes: tuple[str, ...] = ()
+        """What a reader of the result should know: values that evidence did not tell, what the model lacks."""
         self._evidence = hashlib.blake2b(digest_size=8).hexdigest()
         if not any(drawn.tunable for drawn in prior.drawn.values()):
             raise DREnvError(f"{prior.source}: nothing tunable; no entry is there, or all of them say `tunable: false`")
@@ -194,6 +196,7 @@ class Tuner(ABC, Generic[OptionsT]):
             "ledger": self.ledger.to_dict(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "versions": versions("dr-env", "numpy", "scipy"),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def _identity(self) -> dict[str, Any]:
