@@ -12,16 +12,14 @@ import numpy as np
 from dr_env.envs.objective import Objective
 from dr_env.tuning import Ledger, SimEpisodes, Tuner
 
-EPISODES = 256
-"""Episodes that judge a policy in its own simulation."""
-
+_EPISODES = 256  # that judge a policy in its own simulation
 _SHORT = 0.2  # of the first policy's median return, by which an episode that succeeds may fall short of it
 _MOST = 50  # policies, should a tuner never settle
 
 
 def grow(
     tuner: Tuner[Any], objective: Objective, folder: Path, told: Callable[[int, float], None] = lambda _, __: None
-) -> int:
+) -> None:
     """Trains policies under what the tuner asks for, and tells it how they do, until it has settled.
 
     The first policy is trained from scratch, each later one goes on from the one before for half as many steps. An
@@ -33,15 +31,12 @@ def grow(
         objective: how policies are trained.
         folder: of their runs, `0`, `1`, ...
         told: hears the number of each policy and its share of successes.
-
-    Returns:
-        How many policies were trained.
     """
     least, before, number = -np.inf, None, 0
     while not tuner.done and number < _MOST:
         spec, run = tuner.ask(), folder / str(number)
         steps, seconds = objective.train(spec, run, before)
-        returns, _ = objective.evaluate(run, spec, EPISODES, number)
+        returns, _ = objective.evaluate(run, spec, _EPISODES, number)
         if before is None:
             middle = float(np.nanmedian(returns)) if np.isfinite(returns).any() else np.inf
             least = middle - _SHORT * abs(middle)
@@ -52,4 +47,3 @@ def grow(
         tuner.tell(SimEpisodes({}, returns, successes, spec), cost)
         told(number, float(successes.mean()))
         before, number = run, number + 1
-    return number
