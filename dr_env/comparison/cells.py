@@ -31,7 +31,8 @@ _QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "wide": ("wide", {}),
     "oracle": ("oracle", {}),
     "random": ("random", {}),
-    "cem": ("cem", {}),
+    # one generation of as many candidates as there are target episodes; of the paper's 30 none would end
+    "cem": ("cem", {"population": 5, "elites": 2, "smoothing": 0.0}),
     "cma_es": ("cma_es", {}),
     "bayrn": ("bayrn", {}),
     "grown": ("grown", {}),

@@ -124,10 +124,10 @@ def motions(results: Sequence[Result], palette: Mapping[str, str]) -> str:
 
 def scores(rows: Sequence[Transferred], palette: Mapping[str, str]) -> str:
     """Normalised scores of tiers 1 and 2."""
-    places = sorted({(r.tier, r.task) for r in rows})
+    places = sorted({row.situation for row in rows})
     figure, axes = figure_of(3.6 * len(places) + 1.0, 0.3 * max(4, len(palette)) + 0.9, 1, len(places))
     for axis, place in zip(axes, places, strict=True):
-        own = [(row.method, row.score, row.runs) for row in rows if (row.tier, row.task) == place and row.score]
+        own = [(row.method, row.score, row.runs) for row in rows if row.situation == place and row.score]
         own.sort(key=lambda row: row[1].value)
         for i, (method, score, runs) in enumerate(own):
             bar = [[score.value - score.low], [score.high - score.value]] if runs >= FEW else None
@@ -135,7 +135,7 @@ def scores(rows: Sequence[Transferred], palette: Mapping[str, str]) -> str:
         axis.axvline(0, color="#8c959f", lw=0.8)
         axis.axvline(1, color="#8c959f", lw=0.8)
         axis.set_yticks(range(len(own)), [method for method, *_ in own])
-        axis.set(title=f"tier {place[0]}: {place[1]}", xlabel="normalised score")
+        axis.set(title=f"tier {place[0]}: {place[1]}, {place[3]:,} steps", xlabel="normalised score")
     return png(figure)
 
 

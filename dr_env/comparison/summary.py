@@ -38,10 +38,12 @@ class Recovered:
 
 @dataclasses.dataclass(frozen=True)
 class Transferred:
-    """Tiers 1 and 2: the normalised score of a method on a task, over hidden targets and seeds."""
+    """Tiers 1 and 2: the normalised score of a method in one situation, over hidden targets and seeds."""
 
     tier: int
     task: str
+    size: int  # target episodes that a method may spend
+    steps: int  # of training, for each policy
     method: str
     runs: int
     score: Estimate | None
@@ -50,6 +52,11 @@ class Transferred:
     policies: float
     sim_steps: float
     counted: tuple[int, ...]  # the targets that scores are of; where there are none, there is no score
+
+    @property
+    def situation(self) -> tuple[int, str, int, int]:
+        """What methods are compared in: tier, task, target episodes, steps of training."""
+        return self.tier, self.task, self.size, self.steps
 
 
 def recovered(results: Iterable[Result], pooled: bool = True) -> list[Recovered]:
@@ -81,18 +88,19 @@ def recovered(results: Iterable[Result], pooled: bool = True) -> list[Recovered]
 
 
 def transferred(results: Iterable[Result]) -> list[Transferred]:
-    """Rows of tiers 1 and 2 by task and method.
+    """Rows of tiers 1 and 2 by situation and method.
 
     The score of a run is (J - J_none) / (J_oracle - J_none), J the mean return of its fresh target episodes, J_none
     and J_oracle the means over the seeds of the same target. Targets that lack either are left out; those whose oracle
     gains less than a tenth have no score.
     """
-    groups: dict[tuple[int, str], list[Result]] = {}
+    groups: dict[tuple[int, str, int, int], list[Result]] = {}
     for result in results:
-        if result["cell"]["tier"] > 0:
-            groups.setdefault((result["cell"]["tier"], result["cell"]["task"]), []).append(result)
+        cell = result["cell"]
+        if cell["tier"] > 0:
+            groups.setdefault((cell["tier"], cell["task"], cell["size"], cell["steps"]), []).append(result)
     rows = []
-    for (tier, task), group in sorted(groups.items()):
+    for situation, group in sorted(groups.items()):
         ends = _ends(group)
         counted = tuple(number for number, (none, oracle) in ends.items() if _gain(none, oracle) >= _SMALL_GAP)
         for method in sorted({result["cell"]["method"] for result in group}):
@@ -106,8 +114,7 @@ def transferred(results: Iterable[Result]) -> list[Transferred]:
                     scores.setdefault(number, []).append((_return(result) - none) / (oracle - none))
             rows.append(
                 Transferred(
-                    tier,
-                    task,
+                    *situation,
                     method,
                     len(own),
                     estimate(list(scores.values()), np.random.default_rng(0)) if scores else None,
@@ -168,10 +175,11 @@ def markdown(results: Iterable[Result]) -> str:
         for task in sorted({row.task for row in single}):
             parts += [f"\n### Tier 0: {task}\n", *_recovery_table([row for row in single if row.task == task])]
     scored = transferred(results)
-    for tier, task in sorted({(row.tier, row.task) for row in scored}):
-        rows = sorted((r for r in scored if (r.tier, r.task) == (tier, task)), key=_rank)
+    for situation in sorted({row.situation for row in scored}):
+        rows = sorted((r for r in scored if r.situation == situation), key=_rank)
+        tier, task, _, steps = situation
         parts += [
-            f"\n### Tier {tier}: {task}\n",
+            f"\n### Tier {tier}: {task}, {steps:,} steps a policy\n",
             f"{_which(rows[0].counted)}\n",
             "| method | normalised score | return | runs | target episodes | policies | simulated steps |",
             "|---|---|---|---|---|---|---|",

@@ -110,6 +110,19 @@ def test_scores_are_normalised_by_target() -> None:
     assert "| wide | 0.50 [0.50, 0.50] |" in markdown(found)
 
 
+def test_longer_trainings_have_a_table_of_their_own() -> None:
+    found = []
+    for steps, worth in ((1000, 10.0), (2000, 80.0)):
+        for cell in cells(1, seeds=1, tasks=["pendulum"], methods=["none", "oracle", "wide"], steps=steps):
+            found.append(fake(cell, 100 + {"none": 0.0, "oracle": 100.0, "wide": worth}[cell.method]))
+    scores = {row.steps: row.score.value for row in transferred(found) if row.method == "wide" and row.score}
+    assert scores == pytest.approx({1000: 0.1, 2000: 0.8})
+    table = markdown(found)
+    assert (
+        "### Tier 1: pendulum, 1,000 steps a policy" in table and "### Tier 1: pendulum, 2,000 steps a policy" in table
+    )
+
+
 def test_targets_without_a_gap_have_no_score() -> None:
     found = []
     for cell in cells(1, seeds=2, tasks=["pendulum"], methods=["none", "oracle", "wide"]):
