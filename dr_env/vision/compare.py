@@ -25,7 +25,7 @@ from dr_env.vision.few import Few
 from dr_env.vision.hooks import Hook
 from dr_env.vision.images import open_images
 from dr_env.vision.part import Part
-from dr_env.vision.refine import RefineSettings, refine
+from dr_env.vision.refine import REFUSED, RefineSettings, refine
 from dr_env.vision.samples import Images
 from dr_env.vision.train import TrainSettings, train
 
@@ -251,6 +251,8 @@ class Comparison:
         if arm.refine is None:
             return open_images(root)
         out = self.folder / "data" / f"{root.name}-{arm.refine}"
+        if (shown := out / REFUSED).is_file():
+            raise DREnvError(f"{arm.refine}: was refused before; see {shown}, and delete it to try again")
         # what checks the labels sees as many images as a training does, in batches of a quarter
         settings = RefineSettings(arm.refine, check_steps=max(400, 4 * self.protocol.steps))
         if arm.refine in ("statistics", "histogram"):  # each pixel by itself: nothing can move

@@ -294,6 +294,7 @@ def _check(
             f"{settings.method}: refused: objects are no longer where their labels say. Found before and after, they "
             f"overlap by {verdict.worst:.2f} or less in a tenth of {len(verdict.judged)} images, expected --bound "
             f"{settings.bound} at least; see {out / REFUSED} (before, after, and each with what was found)"
+            + ("; try a greater --keep-background or --keep-object" if settings.method == "simgan" else "")
         )
     said = {
         "judged": len(verdict.judged),

@@ -72,3 +72,15 @@ def test_bad_protocols_are_refused(target: Images, tmp_path: Path) -> None:
         protocol(names=("dan",))
     with pytest.raises(DREnvError, match="labels: got 0"):
         protocol(labels=(0,))
+
+
+def test_a_refinement_that_was_refused_is_not_trained_again(target: Images, tmp_path: Path) -> None:
+    comparison = Comparison(tmp_path, protocol(names=("statistics",)), target, untuned)
+    (refused := tmp_path / "data" / "plain-12-statistics" / "refused.png").parent.mkdir(parents=True)
+    refused.write_bytes(b"what an earlier run saw")
+    (cell,) = comparison.left()
+    with pytest.raises(DREnvError, match=r"refused before; see .*refused\.png"):
+        comparison.run(cell)
+    refused.unlink()
+    comparison.run(cell)
+    assert comparison.left() == []
