@@ -74,15 +74,17 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
 
 
 def _check_contradictions(spec: Spec, entries: Sequence[BoundEntry]) -> None:
-    """Refuses two entries that both set one number, of which only the later would count."""
+    """Refuses an entry that sets a number which an earlier one changes: only the later would count."""
     owner: dict[tuple[str, int], BoundEntry] = {}
     for entry in entries:
-        for place, i in enumerate(entry.flat.tolist() if entry.operation == "set" else ()):
+        for place, i in enumerate(entry.flat.tolist()):
             first = owner.setdefault((entry.field.array, i), entry)
-            if first is not entry:
+            if first is not entry and entry.operation == "set":
+                does = {"set": "sets", "add": "adds to", "scale": "scales"}[first.operation]
+                mend = "leave one out, or scale or add" if does == "sets" else f"put '{entry.name}' before it"
                 raise DREnvError(
                     f"{spec.where(entry.name, 'operation')}: sets {_element(entry, place)}, which entry "
-                    f"'{first.name}' sets already; leave one out, or scale or add"
+                    f"'{first.name}' {does} already, to no effect; {mend}"
                 )
 
 

@@ -63,15 +63,19 @@ def delay_samples(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -
     return needed
 
 
-def check_delays(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> None:
-    """Refuses a delay that the model has no buffer for."""
+_COMPILE = "compile it with dr_env.compile_model(mjspec, spec), or set nsample on the {kind}"
+_WIDEST = "make the environment with the widest Spec, and narrow it with set_randomization before the first reset"
+
+
+def check_delays(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers, later: bool = False) -> None:
+    """Refuses a delay that the model has no buffer for; `later` where an environment has it already."""
     for (kind, i), needed in delay_samples(spec, entries, buffers).items():
         held = int(buffers.held[kind][i])
         if held < needed:
             entry = next(e for e in reversed(entries) if e.field.array in _PARTS[kind] and i in e.flat)
             raise DREnvError(
                 f"{spec.where(entry.name, 'field')}: the delay needs a buffer of {needed} samples, the model has "
-                f"{held}; compile it with dr_env.compile_model(mjspec, spec), or set nsample on the {kind}"
+                f"{held}; {_WIDEST if later else _COMPILE.format(kind=kind)}"
             )
 
 

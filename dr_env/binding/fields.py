@@ -61,6 +61,7 @@ class Field:
     allowed: tuple[int, ...] = ()
     axis: str = "object"
     moves: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    moves_of: str = ""
     needs: str = ""
     compile: Literal["never", "may", "must"] = "never"
     note: str = ""
@@ -172,12 +173,14 @@ _ROWS: tuple[Field, ...] = (
     Field("tendon", "range", "tendon_range", "m", _PAIR, ordered=True, needs="limited tendon"),
     Field("tendon", "springlength", "tendon_lengthspring", "m", _PAIR, ordered=True),
     Field("actuator", "gain", "actuator_gainprm", "force per control", (0,),
-          moves=(("actuator_biasprm", _XYZ),), note="a servo's bias moves with it: the actuator's strength"),
-    Field("actuator", "bias", "actuator_biasprm", "force; per length, per velocity", _XYZ),
+          moves=(("actuator_biasprm", _XYZ),), needs="number as gain",
+          note="a servo's bias moves with it: the actuator's strength"),
+    Field("actuator", "bias", "actuator_biasprm", "force; per length, per velocity", _XYZ, needs="affine bias"),
     Field("actuator", "kp", "actuator_gainprm", "force per length", (0,), low=0,
           moves=(("actuator_biasprm", (1,)),), needs="position servo"),
     Field("actuator", "kv", "actuator_biasprm", "force per velocity", (2,), high=0, keeps_sign=True,
-          needs="damped servo", note="stored negative, as MuJoCo does: scale it"),
+          moves=(("actuator_gainprm", (0,)),), moves_of="velocity servo",
+          needs="damped servo", note="stored negative, as MuJoCo does: scale it; a velocity servo's gain moves too"),
     Field("actuator", "gear", "actuator_gear", "1", (0, 1, 2, 3, 4, 5)),
     Field("actuator", "ctrlrange", "actuator_ctrlrange", "the control's", _PAIR, ordered=True,
           needs="limited control", note="the action space stays the nominal one; controls are clipped"),

@@ -154,6 +154,13 @@ def lacking(model: mujoco.MjModel, field: Field, matched: Index, names: list[str
     return ""
 
 
+def _moving(model: mujoco.MjModel, field: Field, rows: list[int]) -> list[bool]:
+    """Which rows have other arrays' rows move with them."""
+    if not field.moves_of:
+        return [True] * len(rows)
+    return list(NEEDS[field.moves_of].met(model, np.array(rows)).tolist())
+
+
 def _frozen(values: list[int]) -> Index:
     array = np.array(values, np.intp)
     array.flags.writeable = False
@@ -201,13 +208,14 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
     value = {"shared": [0] * len(flat), "element": owner, "number": list(range(len(flat)))}[entry.per]
     moves = []
     if entry.coupled:
-        for array, moved in field.moves:
+        moving = [i for i, met in enumerate(_moving(model, field, rows)) if met]
+        for array, moved in field.moves if moving else ():
             span = _row_width(model, array)
             moves.append(
                 Move(
                     array,
-                    _frozen([row * span + column for row in rows for column in moved]),
-                    _frozen([primary for primary in range(len(rows)) for _ in moved]),
+                    _frozen([rows[i] * span + column for i in moving for column in moved]),
+                    _frozen([i for i in moving for _ in moved]),
                 )
             )
     return BoundEntry(

@@ -21,6 +21,7 @@ _SPOT = int(mujoco.mjtLightType.mjLIGHT_SPOT)
 _FACES_A_BODY = [int(mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY), int(mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODYCOM)]
 GREY = (0.5, 0.5, 0.5, 1.0)
 """A geom's colour where none is given; then its material's counts."""
+_FIXED_GAIN, _AFFINE_BIAS = int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtBias.mjBIAS_AFFINE)
 _COUPLINGS = [int(mujoco.mjtEq.mjEQ_JOINT), int(mujoco.mjtEq.mjEQ_TENDON)]
 _FOLLOWS = "faces a body by its mode; give it the mode fixed, or vary its pos"
 
@@ -67,7 +68,22 @@ NEEDS: dict[str, Need] = {
         lambda m, ids: (m.actuator_gainprm[ids, 0] != 0) & (m.actuator_biasprm[ids, 1] == -m.actuator_gainprm[ids, 0]),
         "is no position servo; vary its gain",
     ),
-    "damped servo": Need(lambda m, ids: m.actuator_biasprm[ids, 2] != 0, "has no velocity feedback to vary"),
+    "damped servo": Need(
+        lambda m, ids: (m.actuator_biastype[ids] == _AFFINE_BIAS) & (m.actuator_biasprm[ids, 2] != 0),
+        "has no velocity feedback to vary",
+    ),
+    "velocity servo": Need(
+        lambda m, ids: (m.actuator_biasprm[ids, 1] == 0) & (m.actuator_gainprm[ids, 0] == -m.actuator_biasprm[ids, 2]),
+        "is no velocity servo",
+    ),
+    "number as gain": Need(
+        lambda m, ids: (m.actuator_gaintype[ids] == _FIXED_GAIN) & (m.actuator_biastype[ids] <= _AFFINE_BIAS),
+        "has no gain that is one number, as motors and servos have; vary its gear",
+    ),
+    "affine bias": Need(
+        lambda m, ids: m.actuator_biastype[ids] <= _AFFINE_BIAS,
+        "has no bias of three numbers, as motors and servos have",
+    ),
     "joint or tendon equality": Need(
         lambda m, ids: np.isin(m.eq_type[ids], _COUPLINGS), "couples neither joints nor tendons"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dr_env.binding import checks
 from dr_env.binding.build import Build, check_replay, compiled_names
+from dr_env.binding.context import Context
 from dr_env.binding.delays import Buffers, check_delays
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.dressing import check_textures
@@ -23,7 +25,7 @@ from dr_env.binding.held import HELD
 from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
 from dr_env.binding.pushes import check_pushes
 from dr_env.binding.rows import Ids, ModelRows, Rows
-from dr_env.binding.sampler import Node, Sampler
+from dr_env.binding.sampler import Sampler
 from dr_env.errors import DREnvError
 from dr_env.records import Columns, Draw
 from dr_env.rng import Stream, open_uniform
@@ -241,37 +243,20 @@ class Plan:
 
     # what a policy may know
 
+    @functools.cached_property
+    def told(self) -> Context:
+        """The Draw as numbers for a network."""
+        looks = {entry.name for entry in self.entries if entry.field.array in self.visual}
+        return Context(node for node in self.sampler.nodes.values() if node.name not in looks)
+
     @property
     def context_size(self) -> int:
         """How many numbers `context` gives for a Draw."""
-        return sum(node.width for node in self._informative)
-
-    @property
-    def _informative(self) -> list[Node]:
-        nodes = self.sampler.nodes.values()
-        looks = {entry.name for entry in self.entries if entry.field.array in self.visual}
-        return [
-            node
-            for node in nodes
-            if not node.derived and node.distribution.type_name != "constant" and node.name not in looks
-        ]
+        return self.told.size
 
     def context(self, columns: Mapping[str, ArrayLike], count: int) -> NDArray[np.float64]:
-        """Draws as numbers for a network: each scaled by its distribution (`Distribution.standardize`).
-
-        Args:
-            columns: the Draws.
-            count: how many there are.
-
-        Returns:
-            (count, context_size) in the order of the Draw; what never varies, follows from others or is of looks
-            alone is left out.
-        """
-        parts = [
-            node.distribution.standardize(np.reshape(columns[node.name], (count, node.width)))
-            for node in self._informative
-        ]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((count, 0))
+        """Draws as numbers for a network, (count, context_size); see `Context`."""
+        return self.told.show(columns, count)
 
     # writing
 
@@ -386,13 +371,17 @@ class Plan:
         Raises DREnvError naming what differs, or what the model cannot take.
         """
         check_same(self.spec, spec)
+        kept = {name: drawn.distribution for name, drawn in self.spec.drawn.items() if drawn.trigger == "compile"}
+        if kept:  # what was drawn when the model was compiled was drawn from these
+            spec = spec.with_distributions(kept)
         plan = copy.copy(self)
+        plan.__dict__.pop("told", None)  # kept of the other numbers
         plan.spec = spec
         plan.entries = tuple(
             dataclasses.replace(entry, distribution=spec.entries[entry.name].distribution) for entry in self.entries
         )
         checks.check_supports(spec, plan.entries, plan.nominal)
-        check_delays(spec, plan.entries, plan._buffers)
+        check_delays(spec, plan.entries, plan._buffers, later=True)
         check_pushes(spec, plan.entries)
         plan.sampler = Sampler(spec, plan.entries)
         plan.sampler.fixed = self.sampler.fixed

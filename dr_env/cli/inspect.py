@@ -41,10 +41,13 @@ def inspect(
     build, names = load_model(model, Spec())
     console = Console()
     if not console.is_terminal:
-        console.width = 220  # a file or a pipe, where nothing need be cut off to fit
+        console.width = 100_000  # a file or a pipe, where nothing is cut off to fit
     table = Table(box=None, padding=(0, 2, 0, 0))
+    widest = 48 if console.is_terminal else None
     for heading in ("field", "nominal", "unit", "legal", "objects", "note"):
-        table.add_column(heading, no_wrap=True, min_width=28 if heading in ("field", "nominal") else 8, max_width=48)
+        table.add_column(
+            heading, no_wrap=True, min_width=28 if heading in ("field", "nominal") else 8, max_width=widest
+        )
     for offer in offers(build.model, names):
         field = offer.field
         label = f"{field.kind} {field.name}" + (f"[0..{field.components - 1}]" if field.components > 1 else "")

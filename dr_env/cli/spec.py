@@ -37,6 +37,8 @@ def check(
         failures: The folder for Draws that diverge.
         seed: Of the Draws and actions tried.
     """
+    if run < 0:
+        raise DREnvError(f"--run: got {run}, expected a number of Draws, or 0 for none")
     if run and model is None:
         raise DREnvError("--run: needs --model, an MJCF file or an installed task to try the Spec on")
     spec = Spec.load(file)

@@ -185,8 +185,8 @@ class Distribution(ABC):
         registry = Distribution.registry
         if "type" not in form:
             raise DREnvError(f"type: missing; types: {', '.join(sorted(registry))}")
-        if form["type"] not in registry:
-            raise DREnvError(f"type: {unknown_name('distribution', form['type'], registry)}")
+        if not isinstance(form["type"], str) or form["type"] not in registry:
+            raise DREnvError(f"type: {unknown_name('distribution', str(form['type']), registry)}")
         return registry[form["type"]]._from_form(form)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -109,7 +109,7 @@ class Mixture(Distribution):
     def quantile(self, uniform: ArrayLike) -> Array:
         """Not the inverse distribution function, but a value for each uniform: it chooses, then is stretched."""
         which, rest = _pick(self._probabilities(), np.asarray(uniform, np.float64))
-        return np.asarray(np.choose(which, [component.quantile(rest) for component in self.components]))
+        return _chosen(which, [component.quantile(rest) for component in self.components])
 
     def log_prob(self, value: ArrayLike) -> Array:
         with np.errstate(divide="ignore"):
@@ -197,12 +197,12 @@ class Switch(Distribution):
 
     def draw(self, uniform: Array, given: Mapping[str, Array]) -> Array:
         which = np.broadcast_to(given[self.variable].astype(np.intp), uniform.shape)
-        return np.asarray(np.choose(which, [case.quantile(uniform) for case in self.cases.values()]))
+        return _chosen(which, [case.quantile(uniform) for case in self.cases.values()])
 
     def log_prob_given(self, value: ArrayLike, given: Mapping[str, Array]) -> Array:
         x = np.asarray(value, np.float64)
         which = np.broadcast_to(np.asarray(given[self.variable], np.float64).astype(np.intp), x.shape)
-        return np.asarray(np.choose(which, [case.log_prob(x) for case in self.cases.values()]))
+        return _chosen(which, [case.log_prob(x) for case in self.cases.values()])
 
     def quantile(self, uniform: ArrayLike) -> Array:
         raise DREnvError(f"a switch on '{self.variable}' draws nothing by itself")
@@ -349,3 +349,9 @@ def _replaced(parts: Mapping[str, Distribution], numbers: Mapping[str, float]) -
         name, _, inner = key.partition(".")
         grouped.setdefault(name, {})[inner] = value
     return {name: part.replace(**grouped[name]) if name in grouped else part for name, part in parts.items()}
+
+
+def _chosen(which: ArrayLike, values: Sequence[ArrayLike]) -> Array:
+    """Each number from the array that `which` says, all broadcast alike."""
+    alike = np.broadcast_arrays(which, *values)
+    return np.asarray(np.take_along_axis(np.stack(alike[1:]), alike[0][None], 0)[0], np.float64)

@@ -44,7 +44,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "clip": (np.clip, 3),
 }
 """What a formula may call, and with how many arguments."""
-_NUMBERS = {"pi": math.pi}
+CONSTANTS = {"pi": math.pi}
+"""Names that stand for a number of their own."""
 
 
 class Formula:
@@ -74,7 +75,7 @@ class Formula:
     def _check(self, node: ast.expr, names: list[str]) -> None:
         name = _name(node)
         if name is not None:
-            names += [name] if name not in _NUMBERS else []
+            names += [name] if name not in CONSTANTS else []
         elif isinstance(node, ast.Call):
             if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
                 called = ast.unparse(node.func)
@@ -112,7 +113,7 @@ def _name(node: ast.expr) -> str | None:
 def _value(node: ast.expr, given: Mapping[str, Array]) -> Any:
     name = _name(node)
     if name is not None:
-        return _NUMBERS[name] if name in _NUMBERS else given[name]
+        return CONSTANTS[name] if name in CONSTANTS else given[name]
     if isinstance(node, ast.Constant):
         return np.float64(node.value)  # type: ignore[arg-type]
     if isinstance(node, ast.BinOp):
@@ -121,7 +122,8 @@ def _value(node: ast.expr, given: Mapping[str, Array]) -> Any:
         value = _value(node.operand, given)
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Compare):
-        return _COMPARE[type(node.ops[0])](_value(node.left, given), _value(node.comparators[0], given))
+        holds = _COMPARE[type(node.ops[0])](_value(node.left, given), _value(node.comparators[0], given))
+        return np.asarray(holds, np.float64)  # 1 or 0, which can be counted with
     if isinstance(node, ast.IfExp):
         return np.where(_value(node.test, given), _value(node.body, given), _value(node.orelse, given))
     assert isinstance(node, ast.Call)

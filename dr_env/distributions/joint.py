@@ -166,9 +166,15 @@ class JointNormal(Joint):
         return np.maximum(low, np.array(self.mean_) - spread), np.minimum(high, np.array(self.mean_) + spread)
 
     def narrowed(self, share: float, centre: float) -> JointNormal:
-        """Narrower about its own mean; `centre` is not used."""
+        """Narrower about its own mean, or where its box leaves that out, the mean of what is inside.
+
+        `centre` is not used.
+        """
         covariance = np.array(self.covariance) * max(share, 1e-6) ** 2
-        return dataclasses.replace(self, covariance=tuple(map(tuple, covariance.tolist())))
+        mean, (low, high) = np.array(self.mean_), self._limits()
+        if ((mean < low) | (mean > high)).any():
+            mean = mean + (1 - share) * (self.means() - mean)
+        return dataclasses.replace(self, mean_=tuple(mean.tolist()), covariance=tuple(map(tuple, covariance.tolist())))
 
     def to_dict(self) -> dict[str, Any]:
         form: dict[str, Any] = {"type": self.type_name, "names": list(self.names), "mean": list(self.mean_)}

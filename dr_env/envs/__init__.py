@@ -5,7 +5,8 @@ from dr_env.envs.growth import grow
 from dr_env.envs.logged_return import return_of_log
 from dr_env.envs.objective import Objective
 from dr_env.envs.pixels import PixelVectorEnv, with_pixels
-from dr_env.envs.registration import as_spec, make_env, make_task, make_vector_env, register_tasks, task_names
+from dr_env.envs.randomization import as_spec
+from dr_env.envs.registration import make_env, make_task, make_vector_env, register_tasks, task_names
 from dr_env.envs.rollout import Episodes, Policy, StatefulPolicy, rollout
 from dr_env.envs.stability import Failure, try_out
 from dr_env.envs.task import Fields, Task, state_names

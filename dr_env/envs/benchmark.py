@@ -14,7 +14,8 @@ from mujoco import batch
 from numpy.typing import NDArray
 
 from dr_env.binding import compile_model, offers
-from dr_env.envs.registration import as_spec, make_task
+from dr_env.envs.randomization import as_spec
+from dr_env.envs.registration import make_task
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError

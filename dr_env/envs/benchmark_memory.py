@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dr_env.envs.registration import as_spec, make_task
+from dr_env.envs.randomization import as_spec
+from dr_env.envs.registration import make_task
 from dr_env.envs.vector import VectorEnv
 
 _FEW, _MANY = 128, 1024

@@ -10,8 +10,9 @@ import numpy as np
 from mujoco import batch
 
 from dr_env.binding import build_model, compile_model
+from dr_env.envs.randomization import as_spec
 from dr_env.envs.recorder import record
-from dr_env.envs.registration import as_spec, make_task
+from dr_env.envs.registration import make_task
 from dr_env.envs.replay import Replay
 from dr_env.envs.windows import held_controls
 from dr_env.spec import Spec

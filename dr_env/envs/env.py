@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan, Rows
+from dr_env.envs.randomization import Randomization
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.envs.view import Context, Observation, row
@@ -33,7 +34,7 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
     def __init__(
         self,
         task: Task,
-        randomization: Spec | None = None,
+        randomization: Randomization = None,
         *,
         context: Context = "hidden",
         flat_goal: bool = False,
@@ -76,6 +77,10 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
     def randomization(self) -> Spec:
         """What varies."""
         return self._vector.randomization
+
+    def set_randomization(self, randomization: Randomization) -> None:
+        """Changes what varies from the next episode on; see `VectorEnv.set_randomization`."""
+        self._vector.set_randomization(randomization)
 
     def wear(self, plan: Plan, columns: Columns | None) -> None:
         """Shows the looks that another Plan of this model gives a Draw, columns of one row; None for none."""
@@ -134,9 +139,11 @@ class GoalEnv(Env):
         """The reward of goals, (goal,) or many of them (n, goal), whatever state they come from.
 
         What goals alone decide, plus the `reward_shaping` of the step that `info` (one, or one for each) tells of.
+        Where readings err the `achieved_goal` that `info` tells of counts, which is what the step came to in truth.
         """
         achieved, desired = np.atleast_2d(achieved_goal), np.atleast_2d(desired_goal)
         infos = [info] if isinstance(info, Mapping) else info
+        achieved = np.stack([each.get("achieved_goal", own) for each, own in zip(infos, achieved, strict=True)])
         shaping = np.array([each.get("reward_shaping", 0.0) for each in infos])
         rewards = self.task.goal_reward(achieved, desired) + shaping
         return rewards if np.ndim(achieved_goal) == 2 else float(rewards[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -26,6 +27,7 @@ _DIVERGED = (
     mujoco.mjtWarning.mjWARN_BADQVEL,
     mujoco.mjtWarning.mjWARN_BADQACC,
 )
+_TIMED = ("push.", "action.jitter", "observation.delay", "observation.walk")
 Array = NDArray[np.float64]
 
 
@@ -34,6 +36,9 @@ class Host(Protocol):
 
     plan: Plan
     redraws: Redraws
+
+    def change(self, spec: Spec) -> None:
+        """Draws by a Spec with other numbers, from the next episode on."""
 
     def begin(self, columns: Columns | None, keys: EpisodeKeys) -> None:
         """Before the environment resets: writes a Draw, or the nominal values where it is None."""
@@ -49,6 +54,9 @@ class Host(Protocol):
 
     def send(self, action: Any) -> Any:
         """What arrives of an action."""
+
+    def measure(self) -> None:
+        """After a step: refuses an environment whose seconds between two actions are not known."""
 
     def diverged(self) -> bool:
         """Whether the simulation has diverged since this was last asked."""
@@ -89,6 +97,10 @@ class OwnHost:
                 "as its `randomization`, and leave the wrapper out"
             )
 
+    def change(self, spec: Spec) -> None:
+        """Draws by a Spec with other numbers; nothing is redrawn within an episode here."""
+        self.plan = self.plan.with_spec(spec)
+
     def begin(self, columns: Columns | None, keys: EpisodeKeys) -> None:
         """Writes a Draw, or the nominal values where it is None."""
         if columns is None:
@@ -111,6 +123,9 @@ class OwnHost:
     def send(self, action: Any) -> Any:
         """Actions pass through the environment's own channel."""
         return action
+
+    def measure(self) -> None:
+        """Its task says how long a step takes."""
 
     def diverged(self) -> bool:
         """It ends such an episode itself."""
@@ -137,7 +152,8 @@ class ModelHost:
         self._layout = Layout(env.observation_space)
         self._model, self._data = _model_and_data(env)
         self.plan = spec.bind(self._model, self._layout.names)
-        self._dt = _dt(env, self._model)
+        told = _dt(env, self._model)
+        self._dt = told or float(self._model.opt.timestep)
         self.redraws = Redraws(self.plan, self._dt, 1)
         space = env.action_space
         self._acts = isinstance(space, gym.spaces.Box) and space.shape == (self._model.nu,)
@@ -146,6 +162,8 @@ class ModelHost:
         self._columns: Columns | None = None
         self._keys = EpisodeKeys(1)
         self._warned = 0
+        self._began = 0.0
+        self._unmeasured = [] if told else self._timed()
         hook = getattr(env.unwrapped, "add_extra_hook", None)
         if callable(hook):
             hook("after_compile", self._compiled)
@@ -164,6 +182,11 @@ class ModelHost:
             touches=self.redraws.touches,
         )
 
+    def _timed(self) -> list[str]:
+        """What depends on the seconds between two actions."""
+        drawn = [name for name, drawn in self._spec.drawn.items() if drawn.trigger == "interval"]
+        return drawn + [entry.name for entry in self.plan.entries if entry.field.array.startswith(_TIMED)]
+
     def _refuse_actions(self) -> None:
         for entry in self.plan.entries if not self._acts else ():
             if entry.field.kind == "action":
@@ -171,6 +194,12 @@ class ModelHost:
                     f"{self._spec.where(entry.name, 'select')}: an action of {self._env} is "
                     f"{self._env.action_space}, expected {self._model.nu} numbers, one for each actuator"
                 )
+
+    def change(self, spec: Spec) -> None:
+        """Draws by a Spec with other numbers, from the next episode on."""
+        self.plan = self.plan.with_spec(spec)
+        self._spec = spec
+        self.redraws.change(self.plan)
 
     def begin(self, columns: Columns | None, keys: EpisodeKeys) -> None:
         """Writes a Draw, or the nominal values where it is None, and clears the state in full."""
@@ -217,6 +246,18 @@ class ModelHost:
                 "or offer dm_control's add_extra_hook('after_compile', ...)"
             )
 
+    def measure(self) -> None:
+        """After the first step: refuses an environment that takes more than a timestep and does not say so."""
+        if not self._unmeasured:
+            return
+        (first, *_), self._unmeasured = self._unmeasured, []
+        passed = self._data.time - self._began
+        if abs(passed - self._dt) > self._dt / 2:
+            raise DREnvError(
+                f"{self._spec.where(first)}: depends on the seconds between two actions, of which {self._env} says "
+                f"nothing and takes {passed:g}; give the environment an attribute `dt` of {passed:g}"
+            )
+
     def read(self, observation: Any) -> Any:
         """What the Spec's sensors make of an observation."""
         if not self._effects.reads:
@@ -225,6 +266,7 @@ class ModelHost:
 
     def send(self, action: Any) -> Any:
         """What arrives of an action."""
+        self._began = self._data.time
         sent = np.asarray(action)[None]
         arrived = self._effects.act(sent, _ONE)
         # in double precision, as MuJoCo takes it: rounding would make another episode than that of `Env`
@@ -257,7 +299,14 @@ def _model_and_data(env: gym.Env[Any, Any]) -> tuple[mujoco.MjModel, mujoco.MjDa
     )
 
 
-def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float:
-    """Seconds between two actions: the environment's own word, else one timestep."""
-    found = getattr(env.unwrapped, "dt", None)
-    return float(found) if isinstance(found, int | float) else float(model.opt.timestep)
+def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float | None:
+    """Seconds between two actions in the environment's own words, or None."""
+    base = env.unwrapped
+    for holder in (base, getattr(base, "_env", None)):  # where Shimmy keeps dm_control's environment
+        for name in ("dt", "control_timestep"):
+            found = getattr(holder, name, None)
+            found = found() if callable(found) else found
+            if isinstance(found, Real) and float(found) > 0:
+                return float(found)
+    steps = getattr(base, "frame_skip", None)
+    return steps * float(model.opt.timestep) if isinstance(steps, int) and steps > 0 else None

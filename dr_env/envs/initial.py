@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
 from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
+from dr_env.errors import DREnvError
+
+Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
 
 
@@ -34,6 +38,27 @@ class InitialState:
             columns += range(first, first + samples)
             owners += [actuator] * samples
         self._columns, self._owners = np.array(columns, np.intp), np.array(owners, np.intp)
+
+    def given(self, count: int, options: Mapping[str, Any]) -> dict[str, Array]:
+        """The `qpos` and `qvel` among reset options for `count` simulations, one row for all or one for each.
+
+        Raises:
+            DREnvError: another shape, or numbers that are not finite.
+        """
+        found = {}
+        for name in ("qpos", "qvel"):
+            if options.get(name) is None:
+                continue
+            width = self._batch.bind(name).shape[1]
+            try:
+                values = np.asarray(options[name], np.float64)
+            except (TypeError, ValueError):
+                raise DREnvError(f"{name}: got {options[name]!r}, expected {width} numbers") from None
+            if values.shape not in ((width,), (count, width)) or not np.isfinite(values).all():
+                got = "numbers that are not finite" if values.shape[-1:] == (width,) else f"shape {values.shape}"
+                raise DREnvError(f"{name}: got {got}, expected finite ({width},) or ({count}, {width})")
+            found[name] = values
+        return found
 
     def write(self, ids: Ids, state: Mapping[str, ArrayLike]) -> None:
         """Writes the fields of `state`, (len(ids), ...) or one row for all, after a reset of the simulations `ids`."""

@@ -96,7 +96,12 @@ class MjcfTask(Task):
     def terminated(self, data: Fields) -> NDArray[np.bool_]:
         if self._terminated is None:
             return np.zeros(len(data["qpos"]), bool)
-        return np.asarray(self._terminated(data), bool)
+        ended = np.asarray(self._terminated(data), bool)
+        if ended.shape != (len(data["qpos"]),):
+            raise DREnvError(
+                f"terminated: got shape {ended.shape}, expected ({len(data['qpos'])},), one for each environment"
+            )
+        return ended
 
     def reset_state(self, model: mujoco.MjModel, uniform: Array) -> tuple[Array, Array]:
         noise = self._reset_noise * (2 * uniform - 1)

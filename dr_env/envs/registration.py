@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,12 @@ from gymnasium.vector import AutoresetMode
 from dr_env.envs.env import Env, GoalEnv
 from dr_env.envs.mjcf import MjcfTask
 from dr_env.envs.pixels import ObservationKind, PixelVectorEnv, check_kind, with_pixels
+from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError, unknown_name
-from dr_env.spec import Spec
 
 GROUP = "dr_env.tasks"
-
-Randomization = Spec | str | Path | Mapping[str, Any] | None
-"""A Spec, a YAML file, its plain data, "default" for the task's own, or None for nothing."""
 
 
 @functools.cache
@@ -58,19 +54,6 @@ def make_task(name: str | Path, **arguments: Any) -> Task:
     if not isinstance(task, Task):
         raise DREnvError(f"task '{name}': its entry point gives {cls!r}, expected a subclass of dr_env.Task")
     return task
-
-
-def as_spec(randomization: Randomization, task: Task) -> Spec:
-    """The Spec that a `randomization` argument means."""
-    if randomization is None:
-        return Spec()
-    if isinstance(randomization, Spec):
-        return randomization
-    if isinstance(randomization, Mapping):
-        return Spec.from_dict(randomization)
-    if randomization == "default":
-        return Spec.load(task.file("randomization.yaml"))
-    return Spec.load(randomization)
 
 
 def make_env(

@@ -9,7 +9,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from dr_env.binding import Plan
 from dr_env.binding.build import compiled_names
+from dr_env.binding.indexing import BoundEntry
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError
@@ -104,33 +106,42 @@ def _blame(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.fl
     """The entries that, alone put back to what changes nothing, prevent a divergence."""
     plan = VectorEnv(task, 1, spec, compile_from=draw).plan
     compiled = compiled_names(spec)
-    names, variants, culprits = [], [], []
+    groups: dict[str, list[BoundEntry]] = {}  # entries that share a draw are put back together
     for bound in plan.entries:
-        name, entry = bound.name, spec.entries[bound.name]
-        if name in compiled:
-            if _holds_without(task, spec, name, draw, seed, actions):
-                culprits.append(name)
+        groups.setdefault(spec.entries[bound.name].share or bound.name, []).append(bound)
+    names, variants, culprits = [], [], []
+    for members in groups.values():
+        variant = Draw({**draw, **{bound.name: _harmless(plan, bound, draw) for bound in members}}, plan.binding)
+        group = [bound.name for bound in members]
+        if compiled.intersection(group):
+            culprits += group if _holds(task, spec, variant, seed, actions) else []
             continue
-        nominal = float(plan.nominal[bound.field.array][bound.flat].mean())
-        variant = {**draw, name: np.full_like(draw[name], nominal if entry.operation == "set" else entry.neutral)}
         try:
             plan.columns_from([variant])
         except DREnvError:
             continue  # physics does not allow it beside the other values
-        names.append(name)
-        variants.append(Draw(variant, plan.binding))
+        names.append(group)
+        variants.append(variant)
     if names:
         env = VectorEnv(task, len(names), spec, compile_from=draw)
         env.reset(seed=[seed] * len(names), options={"draw": variants})
         ended = _run(env, np.repeat(actions, len(names), axis=1))
-        culprits += [name for name, step in zip(names, ended.tolist(), strict=True) if step < 0]
+        culprits += [name for group, step in zip(names, ended.tolist(), strict=True) if step < 0 for name in group]
     return tuple(culprits)
 
 
-def _holds_without(task: Task, spec: Spec, name: str, draw: Draw, seed: int, actions: NDArray[np.float32]) -> bool:
-    """Whether the simulation of a Draw holds on a model compiled without one of the Spec's entries."""
-    entries = {other: entry for other, entry in spec.entries.items() if other != name}
-    rest = {other: value for other, value in draw.items() if other != name}
-    env = VectorEnv(task, 1, spec.model_copy(update={"entries": entries}), compile_from=rest)
-    env.reset(seed=[seed], options={"draw": Draw(rest)})
+def _harmless(plan: Plan, bound: BoundEntry, draw: Draw) -> NDArray[np.float64]:
+    """The value of an entry that leaves the model as it is."""
+    nominal = float(plan.nominal[bound.field.array][bound.flat].mean())
+    value = nominal if bound.operation == "set" else plan.spec.entries[bound.name].neutral
+    return np.full_like(np.asarray(draw[bound.name], np.float64), value)
+
+
+def _holds(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.float32]) -> bool:
+    """Whether the simulation of a Draw holds on the model that is compiled by it."""
+    try:
+        env = VectorEnv(task, 1, spec, compile_from=draw)
+        env.reset(seed=[seed], options={"draw": Draw(dict(draw))})
+    except DREnvError:
+        return False  # physics does not allow it beside the other values
     return bool(_run(env, actions)[0] < 0)

@@ -11,18 +11,20 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from mujoco import batch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dr_env.binding import BatchRows, Plan, build_model, compile_model
 from dr_env.envs.forces import FIELD, ExternalForces
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.initial import InitialState
 from dr_env.envs.keys import EpisodeKeys
+from dr_env.envs.options import check_options, chosen, given_draws
 from dr_env.envs.pictures import PictureTaker
+from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.envs.redraw import Redraws
 from dr_env.envs.task import Task
 from dr_env.envs.view import Context, Observation, View
-from dr_env.errors import DREnvError, unknown_name
+from dr_env.errors import DREnvError
 from dr_env.records import Columns, Draw, rows_of
 from dr_env.rng import Lookahead, Stream
 from dr_env.sensors import Effects
@@ -36,7 +38,6 @@ _DIVERGED = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
-_OPTIONS = ("draw", "qpos", "qvel", "reset_mask")
 
 
 class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
@@ -54,7 +55,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     Args:
         task: what to do.
         num_envs: how many environments.
-        randomization: what varies; None for nothing.
+        randomization: what varies: a Spec, a YAML file, its plain data, "default" for the task's own, or None.
         autoreset_mode: Gymnasium's; by default an environment that ends is reset in the same step.
         max_episode_steps: the task's by default.
         context: whether observations tell the Draw: hidden, observed or critic_only (`View`).
@@ -71,7 +72,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self,
         task: Task,
         num_envs: int = 1,
-        randomization: Spec | None = None,
+        randomization: Randomization = None,
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
@@ -88,7 +89,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         if render_mode not in (None, "rgb_array"):
             raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
         self.num_envs = num_envs
-        self.randomization = randomization if randomization is not None else Spec()
+        self.randomization = as_spec(randomization, task)
         self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         task = task.under(self.randomization)
@@ -130,11 +131,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.single_observation_space = self._view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = self._view.batched(num_envs)
-        self.metadata = {
-            **type(self).metadata,
-            "autoreset_mode": self.autoreset_mode,
-            "render_fps": round(1 / task.dt),
-        }
+        own = {"autoreset_mode": self.autoreset_mode, "render_fps": round(1 / task.dt)}
+        self.metadata = {**type(self).metadata, **own}
 
         self._all: Ids = np.arange(num_envs)
         self._keys = EpisodeKeys(num_envs)
@@ -142,6 +140,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._ended = np.ones(num_envs, bool)
         self._warned = np.zeros((num_envs, len(_DIVERGED)), self._batch.warning.dtype)
         self._last: Array = np.zeros((num_envs, len(names)))
+        # where readings err, what they say was achieved is not what rewards are for
+        errs = any(entry.field.kind == "observation" for entry in self.plan.entries)
+        self._achieved = np.zeros((num_envs, task.goal)) if task.goal and errs else None
         self._columns: Columns = self.plan.blank_columns(num_envs)
         self._accepted = self._refused = 0
         self.failures = 0
@@ -188,13 +189,13 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             Observations (n, observations), and `info`.
         """
         options = dict(options or {})
-        for key in options:
-            if key not in _OPTIONS:
-                raise DREnvError(f"options: {unknown_name('option', key, _OPTIONS)}")
+        check_options(options)
         self._seed(seed)
-        ids = self._masked(options.get("reset_mask"))
-        columns = self._given_draws(options["draw"], ids) if options.get("draw") is not None else None
-        self._begin(ids, columns, options.get("qpos"), options.get("qvel"))
+        ids = self._all if options.get("reset_mask") is None else chosen(options["reset_mask"], self.num_envs)
+        columns = None
+        if options.get("draw") is not None:
+            columns = self.plan.columns_from(given_draws(options["draw"], len(ids)))
+        self._begin(ids, columns, self._start.given(len(ids), options))
         return self._shown(), draw_info(self._columns, ids, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
@@ -204,23 +205,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self._draws_ahead.forget()
             self._states_ahead.forget()
 
-    def _masked(self, mask: object) -> Ids:
-        if mask is None:
-            return self._all
-        chosen = np.asarray(mask)
-        if chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_ or not chosen.any():
-            raise DREnvError(f"reset_mask: got {mask!r}, expected ({self.num_envs},) booleans, one of them True")
-        return np.flatnonzero(chosen)
-
-    def _given_draws(self, given: object, ids: Ids) -> Columns:
-        draws = [given] * len(ids) if isinstance(given, Mapping) else list(given)  # type: ignore[call-overload]
-        if len(draws) != len(ids):
-            raise DREnvError(f"draw: got {len(draws)} Draws, expected one or {len(ids)}")
-        return self.plan.columns_from(draws)
-
-    def _begin(
-        self, ids: Ids, columns: Columns | None = None, qpos: ArrayLike | None = None, qvel: ArrayLike | None = None
-    ) -> None:
+    def _begin(self, ids: Ids, columns: Columns | None = None, state: Mapping[str, Array] | None = None) -> None:
         """Starts episodes in the environments `ids`; their observations go into `_last`."""
         keys = self._keys.seeds, self._keys.environments, self._keys.episodes
         if columns is None:
@@ -234,8 +219,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         uniform = self._states_ahead.uniform(ids, *keys)
         self._redraws.begin(ids, self._keys)
-        given = {name: values for name, values in (("qpos", qpos), ("qvel", qvel)) if values is not None}
-        self._start.write(ids, {**self.task.initial_state(self.model, uniform), **given})
+        self._start.write(ids, {**self.task.initial_state(self.model, uniform), **(state or {})})
         self._batch.forward(ids)
         if self._forces is not None:
             self._forces.begin(ids)
@@ -252,7 +236,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     def _observe(self, ids: Ids) -> Array:
         whole = len(ids) == self.num_envs
         data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
-        return self._effects.read(self.task.observe(self._effects.sense(data, ids)), ids)
+        observed = self.task.observe(self._effects.sense(data, ids))
+        if self._achieved is not None:
+            self._achieved[ids] = observed[:, -2 * self.task.goal : -self.task.goal]
+        return self._effects.read(observed, ids)
 
     # steps
 
@@ -275,10 +262,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         ids = self._all if waiting is None else np.flatnonzero(~waiting)
         redrawn = self._redraw(ids) if self._redraws else ids[:0]
         before = {name: live.copy() for name, live in self._live.items()}
-        if waiting is None:
-            controls = self.task.control(before, actions)
-        else:
-            controls = self.task.control({name: values[ids] for name, values in before.items()}, actions[ids])
+        stepped = before if waiting is None else {name: values[ids] for name, values in before.items()}
+        controls = self.task.control(stepped, actions if waiting is None else actions[ids])
         self._ctrl[ids] = self._effects.act(controls, ids)
         failed = self._advance(None if waiting is None else ids)
         reward, terms = self.task.reward(before, actions, self._live)
@@ -294,37 +279,46 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self.failures += int(failed.sum())
             reward = np.where(failed, 0.0, reward)
             terms = {name: np.where(failed, np.zeros((), term.dtype), term) for name, term in terms.items()}
+        if self._achieved is not None:
+            terms["achieved_goal"] = self._achieved.copy()
         info = step_info(terms, failed, waiting)
-        if len(redrawn):
-            info.update(draw_info(self._columns, redrawn, self.num_envs))
         ended = terminated | truncated
+        drawn = [redrawn]
         if waiting is not None:
-            self._begin(np.flatnonzero(waiting))
-            info.update(draw_info(self._columns, np.flatnonzero(waiting), self.num_envs))
+            drawn.append(np.flatnonzero(waiting))
+            self._begin(drawn[-1])
         if ended.any():
             self._ended |= ended
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
-                over = np.flatnonzero(ended)
-                info.update(final_info(self._shown(), self._columns, over, info, self.num_envs))
-                self._begin(over)
-                info.update(draw_info(self._columns, over, self.num_envs))
+                drawn.append(np.flatnonzero(ended))
+                info.update(final_info(self._shown(), self._columns, drawn[-1], info, self.num_envs))
+                self._begin(drawn[-1])
+        if len(new := np.concatenate(drawn)):
+            info.update(draw_info(self._columns, new, self.num_envs))
         return self._shown(), reward, terminated, truncated, info
 
     def _redraw(self, ids: Ids) -> Ids:
         """Draws again what is due within the episodes of `ids`; returns the environments that changed."""
-        changed = self._redraws.apply(self.plan, ids, self._elapsed, self._keys, self._columns)
+        changed = self._redraws.apply(ids, self._elapsed, self._keys, self._columns)
         if len(changed):
             self.plan.write(self.rows, changed, {name: column[changed] for name, column in self._columns.items()})
             self._effects.refresh()
         return changed
 
-    def set_randomization(self, randomization: Spec) -> None:
+    def set_randomization(self, randomization: Randomization) -> None:
         """Changes what varies, from each environment's next episode on.
 
-        The Spec may differ from the present one in the numbers of its distributions alone.
+        The Spec may differ from the present one in the numbers of its distributions alone; what was drawn when the
+        model was compiled stays as it is. Buffers of delays and
+        the scale of the context are those of the Spec that the environment was made with: make it with the widest.
+
+        Raises:
+            DREnvError: what differs, or what the model or the context cannot take.
         """
-        self.plan = self.plan.with_spec(randomization)
-        self.randomization = randomization
+        plan = self.plan.with_spec(as_spec(randomization, self.task))
+        self._view.check(plan)
+        self.plan, self.randomization = plan, plan.spec
+        self._redraws.change(plan)
 
     def _check_actions(self, actions: NDArray[np.float32]) -> None:
         if actions.shape != self.action_space.shape:

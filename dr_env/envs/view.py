@@ -64,6 +64,15 @@ class View:
         self.space: gym.Space[Any] = boxes["observation"] if self._single else gym.spaces.Dict(boxes)
         """The space of one environment's observation."""
 
+    def check(self, plan: Plan) -> None:
+        """Refuses numbers that a context cannot show: those that did not vary in the Plan whose scale it has."""
+        for name in plan.told.varying - self._plan.told.varying if self._appended or self._keyed else ():
+            raise DREnvError(
+                f"{plan.spec.where(name, 'distribution')}: varies, and did not in the Spec that the environment was "
+                "made with, so the context has no scale for it; make the environment with the widest Spec, and "
+                "narrow it with set_randomization before the first reset"
+            )
+
     def batched(self, num_envs: int) -> gym.Space[Any]:
         """The space of n environments' observations."""
         return batch_space(self.space, num_envs)

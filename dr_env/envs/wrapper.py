@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, SupportsFloat
 
 import gymnasium as gym
@@ -13,11 +12,11 @@ from gymnasium.utils import RecordConstructorArgs
 from dr_env.binding import Plan
 from dr_env.envs.hosts import host_of
 from dr_env.envs.keys import EpisodeKeys
-from dr_env.envs.registration import Randomization
+from dr_env.envs.options import given_draws
+from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw
 from dr_env.rng import digest
-from dr_env.spec import Spec
 
 Mode = Literal["train", "evaluate", "nominal"]
 _MODES = ("train", "evaluate", "nominal")
@@ -45,7 +44,9 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
     """
 
     def __init__(self, env: gym.Env[Any, Any], randomization: Randomization, mode: Mode = "train") -> None:
-        self.randomization = _read(randomization)
+        if randomization is None:
+            raise DREnvError("randomization: got None, expected a Spec, a YAML file or its plain data")
+        self.randomization = as_spec(randomization)
         # plain data, so that the recorded constructor can be written as JSON and made in another process
         RecordConstructorArgs.__init__(self, randomization=self.randomization.to_dict(), mode=mode)
         gym.Wrapper.__init__(self, env)
@@ -103,7 +104,7 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             # the environment's own generator stays untouched: randomization changes none of its numbers
             self._keys.seed(seed, np.random.default_rng())
         if given is not None:
-            return self.plan.columns_from([given])
+            return self.plan.columns_from(given_draws(given, 1))
         if self.mode == "nominal":
             return None
         return self.plan.sample_columns(self._keys.seeds, self._keys.environments, self._keys.episodes)[0]
@@ -112,18 +113,30 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """Steps the environment, through the Spec's sensors and action channel; `info["dr"]` holds a new Draw."""
         redrawn = {"dr": self.draw} if self._redraw() else {}
         observation, reward, terminated, truncated, info = self.env.step(self._host.send(action))
+        self._host.measure()
         info = {**info, **redrawn}
         if self._host.diverged():  # MuJoCo has started anew, so this observation is of no use
             return self._last, 0.0, True, truncated, {**info, "dr_failure": True}
         self._last = self._host.read(observation)
         return self._last, reward, terminated, truncated, info
 
+    def set_randomization(self, randomization: Randomization) -> None:
+        """Changes what varies from the next episode on: a Spec that differs in numbers of its distributions alone.
+
+        Buffers of delays are those of the Spec that the wrapper was made with: make it with the widest.
+
+        Raises:
+            DREnvError: what differs, or what the model cannot take.
+        """
+        self._host.change(as_spec(randomization))
+        self.randomization = self.plan.spec
+
     def _redraw(self) -> bool:
         """Draws again what is due within the episode; whether anything was."""
         if not self._host.redraws or self._columns is None:
             return False
         columns = {name: column.copy() for name, column in self._columns.items()}
-        changed = self._host.redraws.apply(self.plan, _ONE, self._elapsed, self._keys, columns)
+        changed = self._host.redraws.apply(_ONE, self._elapsed, self._keys, columns)
         self._elapsed += 1
         if len(changed):
             self._take(columns)
@@ -132,6 +145,7 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
 
     def restore(self) -> None:
         """Gives the model its nominal values back, bit for bit; the next `reset` randomizes it again."""
+        self._take(None)
         self._host.restore()
 
     def close(self) -> None:
@@ -145,13 +159,3 @@ def _refuse_nesting(env: gym.Env[Any, Any]) -> None:
         if isinstance(env, DomainRandomization):
             raise DREnvError("env: is randomized by a DomainRandomization already; put all entries into one Spec")
         env = env.env
-
-
-def _read(randomization: Randomization) -> Spec:
-    if isinstance(randomization, Spec):
-        return randomization
-    if isinstance(randomization, Mapping):
-        return Spec.from_dict(randomization)
-    if isinstance(randomization, str | Path):
-        return Spec.load(randomization)
-    raise DREnvError(f"randomization: got {randomization!r}, expected a Spec, a YAML file or its plain data")

@@ -36,7 +36,8 @@ def explain(error: ValidationError, source: str, lines: Lines, parent: Callable[
             hint = f"did you mean '{near}'? " if near else ""
             messages.append(f"{where}: unknown key '{path[-1]}'; {hint}keys: {', '.join(fields)}")
         elif problem["type"] == "missing":
-            meaning = fields[str(path[-1])].description
+            field = fields.get(str(path[-1]))  # none for a place in a list
+            meaning = field.description if field else ""
             messages.append(f"{where}: missing{'; ' + meaning if meaning else ''}")
         elif problem["type"] == "literal_error":
             expected = str(problem["ctx"]["expected"])

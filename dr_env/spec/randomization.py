@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from dr_env.distributions import Distribution, ParameterVector
+from dr_env.distributions.formula import CONSTANTS
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.files import write_text
 from dr_env.spec import schema
@@ -125,6 +126,10 @@ class Spec(BaseModel):
             if name in spec.entries:
                 where = locate(source, lines, ("entries", name))
                 raise DREnvError(f"{where}: a variable has this name too; give one of them another")
+        for name in spec.drawn.keys() & CONSTANTS.keys():
+            group = "variables" if name in spec.variables else "entries"
+            where = locate(source, lines, (group, name))
+            raise DREnvError(f"{where}: formulas read '{name}' as {CONSTANTS[name]:g}; give it another name")
         if spec.textures is not None:
             spec = spec.model_copy(update={"textures": spec.textures.beside(Path(source).parent)})
         if spec.backgrounds is not None:
@@ -230,14 +235,19 @@ class Spec(BaseModel):
         """The Spec with `share`, 0 .. 1, of each range's width, around the value that changes nothing.
 
         What sets a value, and variables, narrow around the middle of their range or their mean; cases keep
-        their odds.
+        their odds, and what is drawn when the model is compiled stays as it is.
         """
         if not 0 <= share <= 1:
             raise DREnvError(f"share: got {share:g}, expected a number within 0 .. 1")
-        changed = {name: entry.distribution.narrowed(share, entry.neutral) for name, entry in self.entries.items()}
-        for name, variable in self.variables.items():
-            changed[name] = variable.distribution.narrowed(share, variable.middle)
-        return self.with_distributions(changed)
+        around = {name: variable.middle for name, variable in self.variables.items()}
+        around |= {name: entry.neutral for name, entry in self.entries.items()}
+        return self.with_distributions(
+            {
+                name: drawn.distribution.narrowed(share, around[name])
+                for name, drawn in self.drawn.items()
+                if drawn.trigger != "compile"
+            }
+        )
 
     def at(self, progress: float) -> Spec:
         """The Spec at a progress of training, 0 .. 1, by its curriculum; without one, the Spec itself."""
@@ -318,6 +328,10 @@ def _locate(data: Mapping[str, Any], source: str, lines: Lines, error: DREnvErro
                 found = _refused(model, form, source, lines, (group, name))
                 if found is not None:
                     return found
+    key, _, rest = str(error).partition(": ")
+    for part, owner in (("curriculum", Curriculum),):
+        if key in owner.model_fields and (part, key) in lines:
+            return f"{locate(source, lines, (part, key))}: {rest}"
     return f"{source}: {error}"
 
 

@@ -206,6 +206,9 @@ def test_a_running_environment_keeps_what_was_compiled(tmp_path: Path) -> None:
     second = env.reset(seed=0)[1]["dr"]
     assert (second["height"] == first["height"]).all()
     assert (second["gravity"] != first["gravity"]).any()
+    assert np.isfinite(
+        env.plan.log_prob({name: value[0] for name, value in second.items() if not name.startswith("_")})
+    )
 
 
 def test_it_can_be_tried_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_env import Draw, DREnvError, Plan, Spec, VectorEnv, compile_model, make_task, task_names
+from dr_env.binding.offers import offers
 from tests.conftest import RICH_MODEL, entry, model_bytes, shipped_spec, spec_of
 
 MASS = entry({"body": "base"}, "mass", "scale", type="uniform", low=0.5, high=1.5)
@@ -252,3 +253,40 @@ def test_endless_delays_are_refused(kind: str, distribution: str) -> None:
     )
     with pytest.raises(DREnvError, match=r"delay .*can reach 1e\+09 s.*not above 60"):
         VectorEnv(make_task("inverted_pendulum"), 1, spec)
+
+
+ACTUATED = """
+<mujoco><worldbody><body><joint name="j" type="slide"/><geom size=".1" mass="1"/><site name="s"/></body><site name="o" pos="1 0 0"/></worldbody>
+<tendon><spatial name="t" limited="true" range="0 2"><site site="o"/><site site="s"/></spatial></tendon>
+<actuator><velocity name="v" joint="j" kv="10"/><position name="p" joint="j" kp="5" kv="2"/><muscle name="mus" tendon="t" lengthrange="0.1 2"/></actuator>
+</mujoco>
+"""
+
+
+def test_damping_of_servos_keeps_what_they_follow() -> None:
+    """A velocity servo's gain moves with its kv, so that it still comes to the speed commanded; others' do not."""
+    model = mujoco.MjModel.from_xml_string(ACTUATED)
+    spec = spec_of(kv=entry({"actuator": ["v", "p"]}, "kv", "scale", type="constant", value=0.5))
+    spec.bind(model).apply(model, {"kv": 0.5})
+    assert model.actuator_gainprm[:2, 0].tolist() == [5, 5]
+    assert model.actuator_biasprm[:2, :3].tolist() == [[0, 0, -5], [0, -5, -1]]
+
+
+@pytest.mark.parametrize("field", ["gain", "kv", "bias"])
+def test_a_muscle_has_no_gain_of_one_number(field: str) -> None:
+    model = mujoco.MjModel.from_xml_string(ACTUATED)
+    with pytest.raises(DREnvError, match=r"entries\.x\.select: actuator 'mus' has no"):
+        spec_of(x=entry({"actuator": "mus"}, field, "scale", type="constant", value=2.0)).bind(model)
+    offered = {offer.field.name: offer.names for offer in offers(model) if offer.field.kind == "actuator"}
+    assert "mus" not in offered[field]
+
+
+def test_what_is_set_cannot_have_been_scaled_before() -> None:
+    model = mujoco.MjModel.from_xml_string(ACTUATED)
+    scale = entry({"actuator": "v"}, "gear", "scale", type="uniform", low=0.5, high=2)
+    fixed = entry({"actuator": "v"}, "gear", "set", type="uniform", low=1, high=2)
+    with pytest.raises(
+        DREnvError, match=r"entries\.b\.operation: sets .* 'a' scales already, to no effect; put 'b' before"
+    ):
+        spec_of(a=scale, b=fixed).bind(model)
+    spec_of(b=fixed, a=scale).bind(model)

@@ -206,3 +206,33 @@ def test_bad_forms_name_the_key(form: dict, message: str) -> None:
     with pytest.raises(DREnvError) as error:
         Distribution.from_dict(form)
     assert message in str(error.value)
+
+
+def test_comparisons_can_be_counted_with() -> None:
+    given_ = {"w": np.array([[0.0], [1.0], [1.0]]), "v": np.array([[0.0], [0.0], [1.0]])}
+    assert Formula("1 + ((w == 1) + (v == 1))")(given_)[:, 0].tolist() == [1, 2, 3]
+    assert Formula("(w == 1) - (v == 1)")(given_)[:, 0].tolist() == [0, 1, 0]
+    assert Formula("-(w > 0) if v < 1 else 5")(given_)[:, 0].tolist() == [0, -1, 5]
+
+
+def test_a_mixture_of_very_many() -> None:
+    parts = [{"weight": 1, "type": "uniform", "low": k, "high": k + 1} for k in range(100)]
+    made = Distribution.from_dict({"type": "mixture", "components": parts})
+    values = np.asarray(made.quantile(np.linspace(0.0005, 0.9995, 1000)))
+    assert np.floor(values).astype(int).tolist() == np.repeat(np.arange(100), 10).tolist()
+
+
+def test_a_box_beside_the_mean_narrows_into_itself() -> None:
+    made = Distribution.from_dict(
+        {
+            "type": "joint_normal",
+            "names": ["a", "b"],
+            "mean": [0.9, 1],
+            "covariance": [[0.01, 0], [0, 0.01]],
+            "low": [1, 0],
+        }
+    )
+    assert isinstance(made, Joint)
+    assert made.narrowed(1.0, 0.0) == made
+    for share in (0.0, 0.1, 0.5):
+        assert made.narrowed(share, 0.0).means()[0] >= 1

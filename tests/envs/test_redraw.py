@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dr_env import Draw, DREnvError, Spec, VectorEnv, make_task
+from dr_env.distributions import Uniform
 from tests.conftest import entry, spec_of
 
 TASK = "inverted_pendulum"  # a control step is 0.04 s
@@ -148,3 +149,62 @@ def test_a_running_environment_takes_other_ranges_at_its_next_episode() -> None:
     with pytest.raises(DREnvError, match="expected those of the Spec that is bound"):
         env.set_randomization(Spec())
     assert isinstance(env.draws[0], Draw)
+
+
+def test_an_episode_goes_on_by_the_ranges_it_was_begun_with() -> None:
+    spec = _spec(trigger="step")
+    env = VectorEnv(make_task(TASK), 3, spec)
+    env.reset(seed=0)
+    env.set_randomization(spec.with_distributions({"gain": Uniform(3.0, 4.0)}))
+    for _ in range(3):
+        env.step(np.zeros((3, 1), np.float32))
+        assert all(draw["gain"] <= 2 for draw in env.draws)
+    env.reset(options={"reset_mask": np.array([False, True, False])})
+    env.step(np.zeros((3, 1), np.float32))
+    assert [bool(draw["gain"] >= 3) for draw in env.draws] == [False, True, False]
+
+
+def test_gaps_do_not_depend_on_other_entries() -> None:
+    def changes(**more: object) -> list[int]:
+        gain = entry({"actuator": "*"}, "gain", "scale", type="uniform", low=0.5, high=2.0)
+        env = VectorEnv(make_task("half_cheetah"), 1, spec_of(gain={**gain, **every}, **more))
+        env.reset(seed=0)
+        gains = []
+        for _ in range(40):
+            env.step(np.zeros((1, 6), np.float32))
+            gains.append(float(np.mean(env.draws[0]["gain"])))
+        return np.flatnonzero(np.diff(gains)).tolist()
+
+    every = {"trigger": "interval", "every": [0.1, 0.3]}
+    wind = {**entry("option", "wind[0]", "add", type="uniform", low=-1, high=1), **every}
+    assert len(changes()) > 5
+    assert changes() == changes(wind=wind)
+
+
+def test_info_tells_of_redraws_and_resets_at_once() -> None:
+    env = VectorEnv(make_task(TASK), 3, _spec(trigger="step"), max_episode_steps=4)
+    env.reset(seed=0)
+    env.reset(seed=1, options={"reset_mask": np.array([True, True, True])})
+    for _ in range(2):
+        env.step(np.zeros((3, 1), np.float32))
+    env.reset(options={"reset_mask": np.array([False, True, False])})
+    for _ in range(2):
+        *_, info = env.step(np.zeros((3, 1), np.float32))
+    assert info["_final_info"].tolist() == [True, False, True]
+    assert info["_dr"].all()
+    assert info["dr"]["gain"].tolist() == [draw["gain"] for draw in env.draws]
+
+
+def test_the_widest_spec_comes_first() -> None:
+    """Buffers and the context's scale are those of the Spec that an environment was made with."""
+    wide = _spec()
+    with pytest.raises(DREnvError, match=r"entries\.gain\.distribution: varies, and did not.*the widest Spec"):
+        VectorEnv(make_task(TASK), 1, wide.narrowed(0.0), context="observed").set_randomization(wide)
+    late = spec_of(late=entry({"actuator": "*"}, "delay", "set", type="uniform", low=0.0, high=0.2))
+    with pytest.raises(DREnvError, match=r"the delay needs a buffer .* make the environment with the widest Spec"):
+        VectorEnv(make_task(TASK), 1, late.narrowed(0.0)).set_randomization(late)
+    env = VectorEnv(make_task(TASK), 2, late, context="observed")
+    env.set_randomization(late.narrowed(0.0))
+    narrow = env.reset(seed=0)[0]
+    env.set_randomization(late)
+    assert (env.reset(seed=0)[0][:, -1] != narrow[:, -1]).all()

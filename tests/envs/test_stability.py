@@ -72,3 +72,25 @@ def test_the_command_writes_draws_that_replay(tmp_path: Path, capsys: pytest.Cap
     env = Env(task, STIFF)
     env.reset(seed=0, options={"draw": draws[0], "qpos": [0.1], "qvel": [0.0]})
     assert any("dr_failure" in env.step(np.ones(1, np.float32))[4] for _ in range(1000))
+
+
+def test_what_shares_a_draw_is_blamed_together(tmp_path: Path) -> None:
+    hard = {"type": "uniform", "low": 1e5, "high": 2e5}
+    spec = spec_of(
+        stiffness={**entry({"joint": "x"}, "stiffness", "set", **hard), "share": "hard"},
+        gear={**entry({"actuator": "push"}, "gear[0]", "set", **hard), "share": "hard"},
+    )
+    _, failures, count = try_out(_task(tmp_path), spec, 4)
+    assert count == 4
+    assert {failure.culprits for failure in failures} == {("stiffness", "gear")}
+
+
+def test_what_others_read_can_be_put_back(tmp_path: Path) -> None:
+    spec = spec_of(
+        steps=entry("option", "timestep", "scale", trigger="compile", type="uniform", low=20, high=60),
+        soft=entry({"joint": "x"}, "stiffness", "set", trigger="episode", type="expression", formula="9e3 * steps",
+                   low=1, high=1e6),
+    )  # fmt: skip
+    _, failures, count = try_out(_task(tmp_path), spec, 4)
+    assert count == 4
+    assert all("soft" in failure.culprits for failure in failures)

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from dr_env import DREnvError, Fields, GoalEnv, Task, VectorEnv, make_task
+from dr_env import DREnvError, Fields, GoalEnv, Task, VectorEnv, make_env, make_task
 from policies.vecenv import SB3VecEnv
 from tests.conftest import entry, spec_of
 
@@ -120,3 +120,18 @@ def test_sb3_gets_float32_of_every_key() -> None:
 def test_an_unknown_context_is_named() -> None:
     with pytest.raises(DREnvError, match="no context 'critic'; did you mean 'critic_only'"):
         VectorEnv(make_task("inverted_pendulum"), 1, context="critic")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("task", ["reach", "push"])
+def test_goals_seen_with_errors_are_rewarded_in_truth(task: str) -> None:
+    env = make_env(task=task, randomization="default")
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(5):
+        after, reward, *_, info = env.step(env.action_space.sample())
+        assert reward == env.compute_reward(after["achieved_goal"], after["desired_goal"], info)  # type: ignore[attr-defined]
+        assert (info["achieved_goal"] != after["achieved_goal"]).any()
+        other = info["achieved_goal"] + 0.5  # another goal, judged by the same truth
+        assert env.compute_reward(after["achieved_goal"], other, info) == env.compute_reward(  # type: ignore[attr-defined]
+            info["achieved_goal"], other, info
+        )

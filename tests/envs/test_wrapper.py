@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 from dr_env import DomainRandomization, DREnvError, Spec, VectorEnv, make_env, make_task, task_names
+from dr_env.distributions import Uniform
 from tests.conftest import RICH_MODEL, entry, model_bytes, shipped_spec, spec_of
 
 IDS = {name: reference for name in task_names() if (reference := make_task(name).reference)}
@@ -207,3 +209,91 @@ def test_changes_within_an_episode_belong_into_our_own_environments() -> None:
         DREnvError, match=r"entries\.pull: changes within an episode, which a dr_env\.Env does by itself"
     ):
         DomainRandomization(make_env(task="hopper"), spec_of(pull=form))
+
+
+SLIDE = """
+<mujoco><option timestep="0.002" gravity="0 0 0"/><worldbody>
+  <body name="b"><joint name="x" type="slide" axis="1 0 0"/><geom size=".1" mass="1"/></body>
+</worldbody><actuator><motor name="m" joint="x"/></actuator></mujoco>
+"""
+
+
+class Slide(gym.Env):  # type: ignore[type-arg]
+    """Ten timesteps to an action."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gym.spaces.Box(-1, 1, (1,))
+
+    def __init__(self, **told: Any) -> None:
+        self.model = mujoco.MjModel.from_xml_string(SLIDE)
+        self.data = mujoco.MjData(self.model)
+        self.__dict__.update(told)
+
+    def _seen(self) -> np.ndarray:
+        return np.concatenate((self.data.qpos, self.data.qvel)).astype(np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        mujoco.mj_step(self.model, self.data, 10)
+        return self._seen(), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(
+    "told", [{"dt": np.float32(0.02)}, {"dt": lambda: 0.02}, {"frame_skip": 10}, {"control_timestep": lambda: 0.02}]
+)
+def test_pushes_are_given_once_in_seconds(told: dict[str, Any]) -> None:
+    spec = spec_of(
+        impulse=entry({"body": "b"}, "push_impulse", "set", type="constant", value=1.0),
+        every=entry({"body": "b"}, "push_interval", "set", type="constant", value=0.1),
+        along=entry({"body": "b"}, "push_axes[1]", "set", type="constant", value=0.0),
+    )
+    env = DomainRandomization(Slide(**told), spec)
+    env.reset(seed=0)
+    speeds = np.array([env.step(np.zeros(1))[0][1] for _ in range(21)])
+    jumps = np.abs(np.diff(speeds, prepend=0.0))
+    assert np.count_nonzero(jumps > 0.5) == 4  # at 0.1, 0.2, 0.3 and 0.4 s
+    assert jumps[jumps > 0.5] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_an_environment_that_does_not_say_how_long_a_step_is() -> None:
+    late = spec_of(late=entry({"observation": "*"}, "delay", "set", type="constant", value=0.04))
+    env = DomainRandomization(Slide(), late)
+    env.reset(seed=0)
+    with pytest.raises(DREnvError, match=r"entries\.late: depends on the seconds .* an attribute `dt` of 0\.02"):
+        env.step(np.zeros(1))
+    noisy = DomainRandomization(
+        Slide(), spec_of(n=entry({"observation": "*"}, "noise", "set", type="constant", value=0.1))
+    )
+    noisy.reset(seed=0)
+    noisy.step(np.zeros(1))  # needs no seconds
+
+
+def test_other_ranges_at_the_next_episode() -> None:
+    spec = spec_of(mass=entry({"body": "torso"}, "mass", "scale", type="uniform", low=0.5, high=0.9))
+    env = DomainRandomization(gym.make("Hopper-v5"), spec)
+    env.reset(seed=0)
+    env.set_randomization(spec.with_distributions({"mass": Uniform(1.5, 2.0)}))
+    assert env.draw["mass"] <= 0.9
+    env.step(env.action_space.sample())
+    assert env.draw["mass"] <= 0.9
+    assert env.reset()[1]["dr"]["mass"] >= 1.5
+    ours = make_env(task="hopper", randomization=spec)
+    ours.reset(seed=0)
+    ours.set_randomization(env.randomization)  # type: ignore[attr-defined]
+    assert ours.reset()[1]["dr"]["mass"] >= 1.5
+
+
+def test_restored_values_stay_until_the_next_reset() -> None:
+    form = entry({"body": "torso"}, "mass", "scale", type="uniform", low=1.5, high=2.0)
+    env = DomainRandomization(gym.make("Hopper-v5"), spec_of(mass={**form, "trigger": "step"}))
+    nominal = env.unwrapped.model.body("torso").mass.copy()  # type: ignore[attr-defined]
+    env.reset(seed=0)
+    env.restore()
+    env.step(env.action_space.sample())
+    assert (env.unwrapped.model.body("torso").mass == nominal).all()  # type: ignore[attr-defined]
+    env.reset()
+    assert (env.unwrapped.model.body("torso").mass > nominal).all()  # type: ignore[attr-defined]

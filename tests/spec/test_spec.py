@@ -142,3 +142,26 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DREnvError, match="cannot read"):
         Spec.load(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "entries: {x: {select: {body: b}, field: mass, bounds: [1], distribution: {type: constant, value: 1}}}",
+            r"entries\.x\.bounds",
+        ),
+        (
+            "entries: {x: {select: {body: b}, field: mass, distribution: {type: [uniform]}}}",
+            r"entries\.x\.distribution",
+        ),
+        ("curriculum: {begin: 0.8, end: 0.2}", r"s:2 curriculum\.end: got 0\.2"),
+        (
+            "variables: {pi: {distribution: {type: uniform, low: 0, high: 1}}}",
+            r"s:2 variables\.pi: formulas read 'pi' as 3\.14",
+        ),
+    ],
+)
+def test_odd_files_are_explained(text: str, message: str) -> None:
+    with pytest.raises(DREnvError, match=message):
+        Spec.from_yaml(f"format: dr_env/1\n{text}\n", "s")

@@ -1,0 +1,40 @@
+"""The options of a reset, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dr_env.errors import DREnvError, unknown_name
+
+Ids = NDArray[np.intp]
+
+_KNOWN = ("draw", "qpos", "qvel", "reset_mask")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuses what no reset takes."""
+    for key in options:
+        if key not in _KNOWN:
+            raise DREnvError(f"options: {unknown_name('option', key, _KNOWN)}")
+
+
+def chosen(mask: object, num_envs: int) -> Ids:
+    """The environments that a `reset_mask` says."""
+    which = np.asarray(mask)
+    if which.shape != (num_envs,) or which.dtype != np.bool_ or not which.any():
+        raise DREnvError(f"reset_mask: got {mask!r}, expected ({num_envs},) booleans, one of them True")
+    return np.flatnonzero(which)
+
+
+def given_draws(given: object, count: int) -> Sequence[Mapping[str, Any]]:
+    """As many Draws as asked for, from one for all or one for each."""
+    draws = [given] * count if isinstance(given, Mapping) else given
+    if not isinstance(draws, Sequence | np.ndarray) or not all(isinstance(draw, Mapping) for draw in draws):
+        raise DREnvError(f"draw: got {given!r}, expected a Draw (Draw.load reads a file), or a list of {count}")
+    if len(draws) != count:
+        raise DREnvError(f"draw: got {len(draws)} Draws, expected one or {count}")
+    return list(draws)
