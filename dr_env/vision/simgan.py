@@ -54,14 +54,14 @@ class SimGanSettings:
         seed: of everything.
     """
 
-    steps: int = 1500
+    steps: int = 800
     batch: int = 16
     crop: int = 64
     width: int = 32
     blocks: int = 4
     rate: float = 2e-4
-    keep_object: float = 4.0
-    keep_background: float = 1.0
+    keep_object: float = 6.0
+    keep_background: float = 3.0
     refiner_steps: int = 2
     critic_steps: int = 1
     warm_up: int = 100
