@@ -18,6 +18,7 @@ from rich.table import Table
 from dr_env.binding import Plan
 from dr_env.cli.bars import bars
 from dr_env.cli.marginals import marginals_of
+from dr_env.distributions import Expression
 from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
 from dr_env.errors import DREnvError
 from dr_env.evaluation import (
@@ -214,6 +215,8 @@ def _changes(target: Plan, training: Plan) -> tuple[tuple[str, str, str], ...]:
 def _describe(entry: Entry) -> str:
     low, high = entry.distribution.support()
     values = f"{low:g}" if low == high else f"{low:g} .. {high:g}"
+    if isinstance(entry.distribution, Expression):
+        values = entry.distribution.to_dict()["formula"]
     names = f" of {entry.select.kind} {', '.join(entry.select.patterns)}" if entry.select.patterns else ""
     verb = {"scale": "scaled by", "add": "plus", "set": "set to"}[entry.operation]
     return f"{entry.field}{names} {verb} {values}"

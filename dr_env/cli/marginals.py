@@ -36,7 +36,7 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
         Marginal(
             entry=node.name,
             elements=node.of or (node.name,),
-            law=_law(node) if node.width == 1 else None,
+            law=_law(node) if node.width == 1 and node.name not in training.sampler.fixed else None,
             drawn=drawn[node.name].reshape(-1, node.width),
             first=first[node.name].reshape(-1, node.width),
             final=final[node.name].reshape(-1, node.width),
@@ -55,7 +55,7 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
             Marginal(
                 entry=entry.name,
                 elements=(entry.name,) if entry.shared else entry.labels,
-                law=_law(training.sampler.nodes[entry.name]),
+                law=None if entry.name in training.sampler.fixed else _law(training.sampler.nodes[entry.name]),
                 drawn=drawn[entry.name].reshape(-1, entry.width),
                 first=first[entry.name].reshape(-1, entry.width),
                 final=final[entry.name].reshape(-1, entry.width),
@@ -81,7 +81,7 @@ def _told_apart(plan: Plan, drawn: Columns) -> list[Node]:
 
 def _law(node: Node) -> Law | None:
     """What an entry's values follow, where they follow nothing but their own distribution."""
-    if node.parents or node.leader is not None or node.derived:
+    if node.parents or (node.derived and node.leader is None):
         return None
     d = node.distribution
     return Law(d.quantile, d.log_prob, d.support(), d.discrete, d.type_name)

@@ -50,7 +50,7 @@ class Marginal:
     Args:
         entry: its name.
         elements: names of what it draws one value for each; one, the entry itself, where it is shared.
-        law: what the Spec says; None where no closed form is known.
+        law: what the Spec says; None where no closed form is known, so that only Draws can be compared with.
         drawn: (n, elements) the episodes' values.
         first: (m, elements) values of many more Draws before any was refused.
         final: (m, elements) the same Draws as they came out.
@@ -123,7 +123,7 @@ class Coverage:
 def cover(marginals: Sequence[Marginal]) -> list[Coverage]:
     """Judges every marginal of a Spec; constants are left out."""
     varied = [m for m in marginals if np.ptp(m.drawn) > 0 or (m.law is not None and np.ptp(m.law.quantile(_ENDS)) > 0)]
-    tests = [[_test(m.law, column) for column in m.drawn.T] if m.law else [] for m in varied]
+    tests = [[_tested(m, k, column) for k, column in enumerate(m.drawn.T)] for m in varied]
     corrected = iter(holm([p for found in tests for _, p in found]))
     after = [_distortion(m) for m in varied]
     corrected_after = iter(holm([p for p in after if p is not None]))
@@ -154,6 +154,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected.tolist()
+
+
+def _tested(m: Marginal, element: int, column: Array) -> tuple[float, float]:
+    """Statistic and p-value that an element's values come from its law, or what was drawn without one."""
+    if m.law is not None:
+        return _test(m.law, column)
+    result = stats.ks_2samp(column, m.first[:, element])
+    return float(result.statistic), float(result.pvalue)
 
 
 def _test(law: Law, column: Array) -> tuple[float, float]:
@@ -211,9 +219,9 @@ def _widest_gap(m: Marginal) -> float | None:
 
 def outside(m: Marginal) -> list[str]:
     """The elements whose target lies outside what training can draw."""
-    if m.law is None or m.target is None:
+    if m.target is None or (m.law is None and np.ptp(m.final) == 0):
         return []
-    low, high = _support(m.law)
+    low, high = _reach(m)
     slack = 1e-9 * max(abs(low), abs(high), 1.0)
     return [
         name
@@ -228,18 +236,25 @@ def target_in_words(m: Marginal) -> str:
         return ""
     least, most = float(m.target[:, 0].min()), float(m.target[:, 1].max())
     where = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
-    if m.law is None:
+    if m.law is None and np.ptp(m.final) == 0:
         return where
-    low, high = _support(m.law)
+    low, high = _reach(m)
     beyond = outside(m)
     if beyond:
         who = "" if len(m.elements) == 1 else f" for {len(beyond)} of {len(m.elements)}"
         return f"{where}: outside{who}, training draws {low:.3g} to {high:.3g}"
+    if m.law is None:
+        return f"{where}: inside, training draws {low:.3g} to {high:.3g}"
     if m.law.discrete:
         return f"{where}: among the values of training"
     share = 100 * m.law.cdf(np.array([least, most]))
     place = f"{share[0]:.0f} %" if round(share[0]) == round(share[1]) else f"{share[0]:.0f} % to {share[1]:.0f} %"
     return f"{where}: inside, with {place} of training below it"
+
+
+def _reach(m: Marginal) -> tuple[float, float]:
+    """What training practically draws; where no law is known, what many Draws were."""
+    return _support(m.law) if m.law is not None else (float(m.final.min()), float(m.final.max()))
 
 
 def _support(law: Law) -> tuple[float, float]:

@@ -96,3 +96,18 @@ def test_where_the_target_lies(form: dict[str, object], target: float, words: st
     m = _marginal(_law(**form), target=target)
     assert target_in_words(m) == words
     assert bool(outside(m)) == ("outside" in words)
+
+
+def test_without_a_law_draws_are_compared_with_draws() -> None:
+    """Switches and formulas have no closed form; what many Draws were stands for it."""
+    many = np.random.default_rng(1).uniform(size=(4096, 2)).sum(1, keepdims=True)
+    like = np.random.default_rng(2).uniform(size=(200, 2)).sum(1, keepdims=True)
+
+    def found(drawn: np.ndarray, target: float = 1.0) -> Marginal:
+        return Marginal("x", ("x",), None, drawn, many, many, np.full((1, 2), target), "")
+
+    (honest,) = cover([found(like)])
+    assert honest.p_value is not None and not honest.doubtful and honest.widest_gap is None
+    assert cover([found(like * 0.5)])[0].doubtful
+    assert outside(found(like, 3.0)) == ["x"] and outside(found(like)) == []
+    assert target_in_words(found(like, 3.0)).startswith("3: outside, training draws 0.0")
