@@ -43,8 +43,8 @@ _ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
 class PPOTrainer:
     """Trains, resumes and loads PPO policies; registered as the algorithm `ppo`."""
 
-    def train(self, request: TrainRequest) -> Path:
-        """Trains a policy; returns the run folder."""
+    def check(self, request: TrainRequest) -> PPOConfig:
+        """The configuration that a request means. Raises DREnvError where nothing could be trained with it."""
         settings = dict(request.settings)
         if request.steps is not None:
             settings["total_steps"] = request.steps
@@ -54,6 +54,11 @@ class PPOTrainer:
                 f"batch_size: got {config.batch_size}, expected at most n_steps * num_envs = "
                 f"{config.n_steps * config.num_envs}"
             )
+        return config
+
+    def train(self, request: TrainRequest) -> Path:
+        """Trains a policy; returns the run folder."""
+        config = self.check(request)
         tuner = tuner_of(request.randomization, config, request.seed)
         varied = environment_spec(request.randomization, tuner)
         model, env = build_ppo(request.task, varied, config, request.seed, request.threads)

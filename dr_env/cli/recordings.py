@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import mujoco
 from rich.console import Console
 
-from dr_env.binding import Build, build_model, compile_model
+from dr_env.binding import Build, build_model, compile_model, object_names
 from dr_env.cli.models import load_mjspec
 from dr_env.envs.replay import Replay
 from dr_env.envs.windows import layout_of
@@ -42,7 +43,12 @@ class Bench:
 
 
 def load_bench(
-    model: str, log: Path, data: Path | None, only: tuple[str, ...] = (), but: tuple[str, ...] = ()
+    model: str,
+    log: Path,
+    data: Path | None,
+    only: tuple[str, ...] = (),
+    but: tuple[str, ...] = (),
+    window: float = math.inf,
 ) -> Bench:
     """Reads model and recordings, and says what seems wrong with them.
 
@@ -51,11 +57,18 @@ def load_bench(
         log: the column map.
         data: the folder of the recordings, by default the column map's.
         only, but: parts of recordings' names to keep, or to leave out.
+        window: seconds that a part of a recording with a gap must have, or it is left out.
     """
     mjspec, observations = load_mjspec(model)
     for actuator in mjspec.actuators:
         actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
-    logs, findings = read_logs(log, Layout(*layout_of(compile_model(mjspec, Spec()))), data)
+    compiled = compile_model(mjspec, Spec())
+    places: tuple[dict[str, tuple[int, int]], ...] = layout_of(compiled)
+    turning = (compiled.jnt_type == mujoco.mjtJoint.mjJNT_HINGE) & (compiled.jnt_limited == 0)
+    turning_names = frozenset(
+        name for name, turns in zip(object_names(compiled, "joint"), turning, strict=True) if turns
+    )
+    logs, findings = read_logs(log, Layout(places[0], places[1], places[2], turning=turning_names), data)
     console = Console(stderr=True)
     for finding in findings:
         console.print(f"note: {finding}", markup=False, highlight=False, soft_wrap=True)
@@ -67,6 +80,9 @@ def load_bench(
         for found in logs
         if (not only or any(part in found.name for part in only)) and not any(part in found.name for part in but)
     ]
+    for piece in [found for found in kept if " part " in found.name and found.duration < window < math.inf]:
+        console.print(f"note: {piece.name}: {piece.duration:g} s long, shorter than a window; left out", markup=False)
+        kept = [found for found in kept if found is not piece]
     if not kept:
         raise DREnvError(f"{log}: no recording is left")
     return Bench(mjspec, observations, tuple(kept))

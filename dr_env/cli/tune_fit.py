@@ -83,10 +83,12 @@ def fit(
     if steps is not None and (not trains or steps < 1):
         why = "expected at least 1" if trains else f"but {method} trains no policies"
         raise DREnvError(f"--steps: got {steps}, {why}")
+    if seed < 0:
+        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
     for folder in (out.parent, *([report] if report else [])):
         check_writable(folder)
     seconds = window_seconds(window)
-    bench = load_bench(model, log, data, only, but)
+    bench = load_bench(model, log, data, only, but, seconds)
     console = Console()
     scores: list[MotionScore] = []
     for i, (rest, held) in enumerate(_folds(bench.logs, folds)):
@@ -119,7 +121,10 @@ def _option(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise DREnvError(f"--set: got {text!r}, expected key=value, such as spread=parameters")
-    return key, yaml.safe_load(value)
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise DREnvError(f"--set: got {text!r}, whose value is no YAML; expected a number or a word") from None
 
 
 def _folds(logs: tuple[Log, ...], count: int) -> list[tuple[tuple[Log, ...], tuple[Log, ...]]]:

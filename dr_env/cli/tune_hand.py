@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from dr_env.cli.train import Settings as Pairs
-from dr_env.cli.tune_search import Options, objective_of, open_study, show, study_settings
+from dr_env.cli.tune_search import Options, objective_of, open_study, refuse_settings, show, study_settings
 from dr_env.envs import make_task, return_of_log
 from dr_env.errors import DREnvError
 from dr_env.tuning import Ledger
@@ -53,7 +53,10 @@ def ask(
         quiet: No progress bars.
     """
     wanted = None
-    if task is not None:
+    if task is None:
+        refuse_settings(method=method, randomization=randomization, steps=steps, seed=seed, algorithm=algorithm,
+                        settings=settings, options=options, warm_start=warm_start)  # fmt: skip
+    else:
         wanted = study_settings(
             task, method, randomization, None, 1, steps, seed, algorithm, settings, options, warm_start
         )

@@ -56,9 +56,11 @@ def score(
         report: A folder for a figure of predicted against recorded motion.
         as_json: Print one JSON object.
     """
+    if seed < 0:
+        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
     if draws < 8:
         raise DREnvError(f"--draws: got {draws}, expected at least 8")
-    bench = load_bench(model, log, data, only, but)
+    bench = load_bench(model, log, data, only, but, window_seconds(window))
     with bars(transient=True) as bar:
         task = bar.add_task("simulating", total=None)
         found, _ = evaluate_spec(bench, Spec.load(spec), window_seconds(window), draws, seed, report)
@@ -79,7 +81,13 @@ def evaluate_spec(
     columns, _ = replay.plan.sample_columns(np.full(draws, seed, np.uint64), ids, np.zeros(draws, np.uint64))
     ensemble = replay.differences(columns) if columns else middle[None]
     found = score_motion(
-        replay.coordinates, middle, ensemble, replay.windows.window, replay.noise(), bodies_of(replay.model)
+        replay.coordinates,
+        middle,
+        ensemble,
+        replay.windows.window,
+        replay.noise(),
+        bodies_of(replay.model),
+        ~np.isnan(replay.motion),
     )
     if report is not None:
         draw_motion(replay, ensemble, report / "motion.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import sys
 import traceback
@@ -78,7 +79,12 @@ def search(
     if workers < 1:
         raise DREnvError(f"--workers: got {workers}, expected at least 1")
     wanted = None
-    if task is not None:
+    if task is None:
+        refuse_settings(
+            target=target, method=method, randomization=randomization, episodes=episodes, steps=steps, seed=seed,
+            algorithm=algorithm, settings=settings, options=options, warm_start=warm_start,
+        )  # fmt: skip
+    else:
         wanted = study_settings(
             task, method, randomization, target or make_task(task).file("target.yaml"), episodes, steps, seed,
             algorithm, settings, options, warm_start,
@@ -91,6 +97,18 @@ def search(
     else:
         _share(out, budget, workers, threads)
     show(out)
+
+
+def refuse_settings(**given: object) -> None:
+    """Refuses what a study is begun with where no --task says that it is to be compared with the study's."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(search).parameters.items()}
+    for name, value in given.items():
+        if value != defaults[name]:
+            flag = {"settings": "set", "options": "option"}.get(name, name.replace("_", "-"))
+            raise DREnvError(
+                f"--{flag}: got {value}, which a study is begun with; give --task too, to compare it with the study's, "
+                "or leave it out to go on with the study as it is"
+            )
 
 
 def study_settings(
@@ -109,14 +127,18 @@ def study_settings(
     """What a study is begun with, from a command's arguments."""
     from dr_env.tuning.study import Settings  # brings a database with it, which other commands do without
 
+    if seed < 0:
+        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
     if steps is not None and steps < 1:
         raise DREnvError(f"--steps: got {steps}, expected at least 1")
     chosen = read_settings(options)
+    training = read_settings(settings)
     made = make_task(task)
     prior = as_spec(randomization, made)
     spec = None if target is None else Spec.load(target)
     for world in (prior, spec):
         VectorEnv(made, 1, world)  # refuses what does not fit the task, before anything is trained
+    Objective(task, algorithm, steps, training, seed).check(prior)
     if method == "oracle" and spec is not None:
         chosen = {"target": spec.to_dict(), **chosen}
     return Settings(
@@ -128,7 +150,7 @@ def study_settings(
         seed=seed,
         algorithm=algorithm,
         steps=steps,
-        training=read_settings(settings),
+        training=training,
         episodes=episodes,
         warm_start=warm_start,
     )

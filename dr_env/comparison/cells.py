@@ -115,6 +115,9 @@ def cells(
     Raises:
         DREnvError: a method, task or size that the tier does not have.
     """
+    for name, number in (("seeds", seeds), ("steps", steps)):
+        if number is not None and number < 1:
+            raise DREnvError(f"{name}: got {number}, expected at least 1")
     settings = _FULL if full else _QUICK
     known = LIKELIHOOD if tier == 0 else _TRANSFER
     chosen = _chosen("method", methods, settings if tier else LIKELIHOOD, known if full or tier else _default())

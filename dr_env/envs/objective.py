@@ -36,6 +36,10 @@ class Objective:
     threads: int = 0
     quiet: bool = True
 
+    def check(self, spec: Spec) -> None:
+        """Refuses an algorithm or settings that no policy could be trained with."""
+        make_trainer(self.algorithm).check(self._request(spec, Path()))
+
     def train(self, spec: Spec, run: Path, warm_start: Path | None = None) -> tuple[int, float]:
         """Trains a policy in the folder `run`, or goes on where a killed process left it.
 
@@ -43,7 +47,15 @@ class Objective:
         """
         trainer = make_trainer(self.algorithm)
         began = time.perf_counter()
-        request = TrainRequest(
+        request = self._request(spec, run, warm_start)
+        try:
+            trainer.resume(run, None, self.quiet)
+        except DREnvError:  # nothing there yet, or nothing whole
+            trainer.train(request)
+        return trainer.load(run).steps, time.perf_counter() - began
+
+    def _request(self, spec: Spec, run: Path, warm_start: Path | None = None) -> TrainRequest:
+        return TrainRequest(
             task=self.task,
             randomization=spec,
             run=run,
@@ -55,11 +67,6 @@ class Objective:
             quiet=self.quiet,
             warm_start=warm_start,
         )
-        try:
-            trainer.resume(run, None, self.quiet)
-        except DREnvError:  # nothing there yet, or nothing whole
-            trainer.train(request)
-        return trainer.load(run).steps, time.perf_counter() - began
 
     def evaluate(self, run: Path, target: Spec, episodes: int, trial: int) -> tuple[NDArray[np.float64], int]:
         """Fresh episodes of a run's policy on the target: returns (episodes,), NaN where one diverged, and steps."""

@@ -10,6 +10,7 @@ from mujoco import batch
 from numpy.typing import NDArray
 
 from dr_env.binding import HELD, BatchRows, Build, Plan
+from dr_env.envs.activation import activations
 from dr_env.envs.readings import Readings
 from dr_env.envs.values import Values
 from dr_env.envs.windows import Windows, cut, held_controls
@@ -89,6 +90,7 @@ class Replay:
         self._batch = batch.Batch(self.model, self._rows, min(threads, self._rows))
         self._writer = BatchRows(self._batch, {})
         self._history = _History(self.model)
+        self._activations = activations(self.model, self.logs, self.windows)
 
     # the Simulator
 
@@ -215,6 +217,8 @@ class Replay:
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         for name in ("qpos", "qvel"):
             self._batch.bind(name)[ids] = np.repeat(getattr(starts, name)[which], draws, axis=0)
+        if self.model.na:
+            self._batch.bind("act")[ids] = np.repeat(self._activations[which], draws, axis=0)
         if self.model.nu:
             self._batch.bind("ctrl")[ids] = self._controls(which, np.array([0.5 * timestep]), draws)[:, 0]
         self._history.fill(self._batch, ids, lambda times: self._controls(which, times, draws))

@@ -49,6 +49,9 @@ class TrainedPolicy:
 class Trainer(Protocol):
     """An algorithm, found through the entry point group `dr_env.trainers`."""
 
+    def check(self, request: TrainRequest) -> object:
+        """Refuses settings that nothing could be trained with, before anything is."""
+
     def train(self, request: TrainRequest) -> Path:
         """Trains; returns the run folder."""
 

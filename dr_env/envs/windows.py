@@ -135,6 +135,10 @@ def _cuts(log: Log, window: float, stride: float) -> list[tuple[int, int]]:
         if last > first:
             found.append((first, last))
         begin = max(begin + stride, log.time[first] + 0.5 * period)
+    if not found and window < period:
+        raise DREnvError(
+            f"{log.name}: a sample every {period:g} s, expected a window longer than that, not {window:g} s"
+        )
     if not found:
         raise DREnvError(f"{log.name}: {log.duration:g} s long, expected at least a window of {window:g} s")
     return found

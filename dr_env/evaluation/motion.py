@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 LEVELS = (0.5, 0.9)
+_EXACT = 1e-9  # least standard deviation of a prediction, in the coordinates' own units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,13 @@ def _plain(value: Any) -> Any:
 
 
 def score_motion(
-    names: tuple[str, ...], middle: Array, ensemble: Array, window: Index, noise: Array, bodies: tuple[Body, ...]
+    names: tuple[str, ...],
+    middle: Array,
+    ensemble: Array,
+    window: Index,
+    noise: Array,
+    bodies: tuple[Body, ...],
+    measured: NDArray[np.bool_] | None = None,
 ) -> MotionScore:
     """Scores differences, predicted minus measured, in the coordinates' own units.
 
@@ -73,14 +80,17 @@ def score_motion(
         window: (k,) the window that each sample is in, ascending.
         noise: (m,) standard deviations of the measurement.
         bodies: the free bodies.
+        measured: (k, m) what was measured, so that what diverged under every Draw counts as missed; by default what
+            any Draw predicts.
     """
-    lost = np.isnan(ensemble) & ~np.isnan(ensemble).all(axis=0)
+    if measured is None:
+        measured = np.asarray(~np.isnan(ensemble).all(axis=0))  # (k, m)
+    lost = np.isnan(ensemble)[:, measured]
     with np.errstate(all="ignore"):
         rmse = np.sqrt(np.nanmean(middle**2, axis=0)) if not np.isnan(middle).all() else np.full(len(names), np.nan)
-        measured = np.asarray(~np.isnan(ensemble).all(axis=0))  # (k, m)
-        filled = np.where(np.isnan(ensemble), np.nan, ensemble)
-        mean = np.nanmean(np.where(measured, filled, 0.0), axis=0)
-        variance = np.nanvar(np.where(measured, filled, 0.0), axis=0) + noise**2
+        told = np.asarray(~np.isnan(ensemble).all(axis=0))  # where any simulation held
+        mean = np.nanmean(np.where(told, ensemble, 0.0), axis=0)
+        variance = np.nanvar(np.where(told, ensemble, 0.0), axis=0) + np.maximum(noise, _EXACT) ** 2
     log_density = -0.5 * (mean**2 / variance + np.log(2 * np.pi * variance))
     inside = {level: _inside(ensemble, noise, level) for level in LEVELS}
     return MotionScore(
@@ -88,14 +98,16 @@ def score_motion(
         rmse=dict(zip(names, rmse.tolist(), strict=True)),
         bodies={body.name: _errors(middle, window, body) for body in bodies},
         coverage={
-            name: {f"{100 * level:.0f}": float(inside[level][measured[:, i], i].mean()) for level in LEVELS}
+            name: {f"{100 * level:.0f}": float((inside[level] & told)[measured[:, i], i].mean()) for level in LEVELS}
             for i, name in enumerate(names)
             if measured[:, i].any()
         },
         rest={body.name: _rest(ensemble, window, noise, body) for body in bodies},
-        spread=dict(zip(names, np.sqrt((variance - noise**2).mean(axis=0)).tolist(), strict=True)),
-        log_likelihood=float(log_density[measured].mean()) if measured.any() else float("nan"),
-        diverged=float(lost.mean()),
+        spread=dict(
+            zip(names, np.sqrt(np.nanvar(np.where(told, ensemble, 0.0), axis=0).mean(axis=0)).tolist(), strict=True)
+        ),
+        log_likelihood=float(log_density[measured & told].mean()) if (measured & told).any() else float("nan"),
+        diverged=float(lost.mean()) if lost.size else 0.0,
     )
 
 

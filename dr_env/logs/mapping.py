@@ -61,6 +61,13 @@ class Column(BaseModel):
             raise DREnvError(f"unit: {unknown_name('unit', value, UNITS)}")
         return value
 
+    @field_validator("delay", "offset", "dead")
+    @classmethod
+    def _finite(cls, value: float) -> float:
+        if not math.isfinite(value):
+            raise DREnvError(f"delay, offset, dead: got {value:g}, expected finite numbers")
+        return value
+
     @field_validator("scale")
     @classmethod
     def _scale(cls, value: float) -> float:

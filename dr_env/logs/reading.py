@@ -15,7 +15,7 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.logs.mapping import UNITS, Column, LogMap, parse_key, parse_source
 from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values
 from dr_env.logs.sources import open_source
-from dr_env.logs.velocity import angular_velocity, derivative, hold, interpolate, upright
+from dr_env.logs.velocity import angular_velocity, derivative, hold, interpolate, unwrapped, upright
 from dr_env.tuning.evidence import Log
 
 Array = NDArray[np.float64]
@@ -33,11 +33,13 @@ class Layout:
         qpos: (first, count) by joint.
         qvel: likewise.
         ctrl: likewise by actuator, one number each.
+        turning: hinges without limits, whose angles may be recorded within a turn.
     """
 
     qpos: Mapping[str, tuple[int, int]]
     qvel: Mapping[str, tuple[int, int]]
     ctrl: Mapping[str, tuple[int, int]]
+    turning: frozenset[str] = frozenset()
 
     def size(self, kind: str) -> int:
         """How many numbers qpos, qvel or ctrl has."""
@@ -282,10 +284,20 @@ class _Recording:
             raise DREnvError(f"{where}: its clock {column.time} has {len(clock)} samples or goes back")
         if kind == "ctrl":
             values[clock - clock[0] < column.dead - 1e-9] = 0.0
+        if kind == "qpos" and joint in self._layout.turning:
+            values = unwrapped(values)
         if column.time is None and column.delay == 0:
             return values
         moved = clock - column.delay
+        if min(moved[-1], time[-1]) <= max(moved[0], time[0]):
+            raise DREnvError(
+                f"{where}: runs from {moved[0]:g} to {moved[-1]:g} s by its clock and delay, the recording from "
+                f"{time[0]:g} to {time[-1]:g} s; expected the same clock, and a delay in seconds"
+            )
         resampled = hold(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
+        if kind != "ctrl":  # beyond its ends nothing was measured
+            slack = 0.5 * float(np.median(np.diff(moved)))
+            resampled[(time < moved[0] - slack) | (time > moved[-1] + slack)] = np.nan
         if turned:
             resampled[:, -4:] = upright(resampled[:, -4:])
         return resampled
@@ -313,11 +325,14 @@ class _Recording:
         for key, velocity in raw.items():
             kind, joint = parse_key(key)
             position = raw.get(f"qpos[{joint}]")
-            if kind == "qvel" and position is not None and velocity.shape[1] == 1:
+            if kind == "qvel" and position is not None and velocity.shape[1] in (1, 6):
                 where = f"{self._name} {', '.join(self._mapping.columns[key].source)}"
-                both = ~np.isnan(position[:, 0] + velocity[:, 0])
-                if both.all():
-                    self._findings += check_pair(where, time, position[:, 0], velocity[:, 0])
+                for axis in range(1 if velocity.shape[1] == 1 else 3):  # of a free body where it is
+                    both = ~np.isnan(position[:, axis] + velocity[:, axis])
+                    if both.mean() > 0.5:
+                        found = check_pair(where, time[both], position[both, axis], velocity[both, axis])
+                        told = {(known.check, known.where) for known in self._findings}
+                        self._findings += [each for each in found if (each.check, each.where) not in told]
 
     def _estimate(self, time: Array, piece: dict[str, Array], raw: dict[str, Array]) -> None:
         """Velocities of joints that no column gives them for."""

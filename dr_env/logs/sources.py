@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,17 +49,34 @@ def open_source(path: str | Path) -> Tables:
         yield from read(file)
     except ImportError as error:
         raise DREnvError(f"{name}: needs {error.name}; pip install 'dr-env[logs]'") from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, *_DAMAGED) as error:
         raise DREnvError(f"{name}: cannot read it: {error or type(error).__name__}") from error
 
 
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+    SyntaxError,
+    csv.Error,
+    struct.error,
+    MemoryError,
+    NotImplementedError,
+)
+_TEXT = "utf-8-sig"  # a spreadsheet's file may begin with a mark of its encoding
+
+
 def _npz(path: Path) -> Tables:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         yield "", {name: file[name] for name in file.files}
 
 
 def _csv(path: Path) -> Tables:
-    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
+    with (
+        gzip.open(path, "rt", newline="", encoding=_TEXT)
+        if path.suffix == ".gz"
+        else path.open(newline="", encoding=_TEXT) as file
+    ):
         rows = csv.reader(file)
         names = [name.strip() for name in next(rows, [])]
         if not names:

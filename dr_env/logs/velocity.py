@@ -49,6 +49,13 @@ def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) 
     return np.asarray(signal.savgol_filter(rates, length, how.order, axis=0))
 
 
+def unwrapped(values: Array) -> Array:
+    """Angles (T, 1) within a turn, put one after the other; NaN stays."""
+    out, known = values.copy(), ~np.isnan(values[:, 0])
+    out[known, 0] = np.unwrap(values[known, 0])
+    return out
+
+
 def interpolate(values: Array, time: Array, at: Array) -> Array:
     """Columns (T, n) at other times, linearly; held beyond the ends. NaN stays where a neighbour is NaN."""
     return np.stack([np.interp(at, time, column) for column in values.T], axis=1) if values.shape[1] else values[:0]

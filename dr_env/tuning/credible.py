@@ -85,6 +85,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
         here, slopes = problem.jacobians(point, step)
         if not np.isfinite(here).all():
             return point, np.diag(problem.variances)
+        self._around = here, slopes
         last = self._mixed(problem, here, slopes, point, found, _LAST)
         states = problem.states(point, np.sqrt(np.diag(last.noise)))
         if states is not None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dr_env.tuning.coordinates import Coordinates
 
 Array = NDArray[np.float64]
 
@@ -15,9 +14,23 @@ _UNTOLD = 0.7  # of the prior's standard deviation
 _TOGETHER = 0.95  # correlation
 _LOOSE = 0.25  # of the prior's standard deviation, from which a pair's own uncertainty matters
 _FACE = 1e-3  # of the cube
+_LEAST = 1e-16  # mean square of errors, in their scales
+NOTHING = "nothing could be compared: every simulation diverged, or nothing was measured; what comes out is the prior"
+"""What is said where recordings tell nothing at all."""
 
 
-def notes_of(coordinates: Coordinates, point: Array, posterior: Array, prior: Array, gradient: Array) -> Iterator[str]:
+class Named(Protocol):
+    """Values as points of the unit cube."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called, (d,)."""
+
+    def from_unit(self, points: Array) -> Array:
+        """Values of a point."""
+
+
+def notes_of(coordinates: Named, point: Array, posterior: Array, prior: Array, gradient: Array) -> Iterator[str]:
     """Sentences for people.
 
     Args:
@@ -50,3 +63,22 @@ def notes_of(coordinates: Coordinates, point: Array, posterior: Array, prior: Ar
                 how = "sum" if correlation[i, j] < 0 else "difference"
                 known = f"correlation {correlation[i, j]:.2f}: their {how}"
                 yield f"{names[j]} and {names[i]} are only known together ({known})"
+
+
+def told_by(errors: Array, slopes: Array, precision: Array) -> tuple[Array, Array]:
+    """The gradient of the sum of squared errors, and the covariance that Laplace's approximation leaves.
+
+    Args:
+        errors: (k, m) at the estimate; a coordinate's mean square there is taken for its noise.
+        slopes: (k, m, d) of them in the cube.
+        precision: (d,) of the prior.
+
+    Returns:
+        (d,) and (d, d); the prior's where simulations diverged.
+    """
+    if not (np.isfinite(errors).all() and np.isfinite(slopes).all()):
+        return np.zeros(len(precision)), np.diag(1 / precision)
+    noise = np.maximum((errors**2).mean(axis=0), _LEAST)
+    scaled = slopes / noise[:, None]
+    information = np.einsum("kmd,kme->de", scaled, slopes) + np.diag(precision)
+    return np.einsum("km,kmd->d", errors, scaled), np.asarray(np.linalg.inv(information))

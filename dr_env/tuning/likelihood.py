@@ -15,7 +15,7 @@ from dr_env.rng import generator
 from dr_env.spec import Spec
 from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.evidence import Evidence, Kind, Log, TargetTransitions
-from dr_env.tuning.identification import notes_of
+from dr_env.tuning.identification import NOTHING, notes_of, told_by
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.mixed import Mixed, fit
 from dr_env.tuning.problem import Problem
@@ -72,6 +72,8 @@ class LikelihoodTuner(Tuner[OptionsT]):
         self._logs: tuple[Log, ...] = ()
         self._told = 0
         self._window = math.nan
+        self._around: tuple[Array, Array] | None = None
+        """Errors and their slopes where a fit ended, from a method that has them."""
         self.belief: Belief | None = None
         """What is believed; None before any evidence that could be used."""
 
@@ -92,11 +94,20 @@ class LikelihoodTuner(Tuner[OptionsT]):
         problem = Problem(simulator, Coordinates(self.prior, simulator.names, simulator.bounds))
         self._window, self.notes = evidence.window, ()
         if not problem.empty:
+            self._around = None
             mean, covariance = self._fit(problem, generator(self.seed, self.name, self._told))
-            known = notes_of(problem.coordinates, mean, covariance, np.diag(problem.variances), np.zeros(problem.size))
+            here, slopes = self._around or problem.jacobians(mean, np.full(problem.size, _STEP))
+            gradient, allowed = told_by(here, slopes, 1 / problem.variances)
+            # a method that has made its spread small knows no more than the recordings say
+            doubt = np.maximum(np.diag(allowed), np.diag(covariance))
+            wide = np.sqrt(doubt / np.diag(covariance))
+            believed = covariance * wide[:, None] * wide
+            known = notes_of(problem.coordinates, mean, believed, np.diag(problem.variances), gradient)
             self.notes = (*known, *self.notes)
             low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
             self.belief = Belief(tuple(simulator.names), low, high, mean, covariance)
+        else:
+            self.notes = (NOTHING,)
         self._logs, self._told = logs, self._told + 1
         self.ledger += Ledger(sim_steps=int(simulator.sim_steps))
 

@@ -14,6 +14,7 @@ from dr_env.errors import DREnvError
 from dr_env.rng import digest
 from dr_env.spec import Spec
 from dr_env.tuning.evidence import Kind, TargetTransitions
+from dr_env.tuning.identification import NOTHING, notes_of, told_by
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.ranges import with_ranges
 from dr_env.tuning.tuner import Simulator, Tuner
@@ -21,6 +22,7 @@ from dr_env.tuning.tuner import Simulator, Tuner
 Array = NDArray[np.float64]
 
 _DIVERGED = 10.0  # a residual, in units of its coordinate's scale
+_NO_EFFECT = 1e-9  # of a residual, over a value's whole range
 _STEP = 1e-3  # of finite differences, of a value's range
 
 
@@ -78,12 +80,22 @@ class Point(Tuner[PointOptions]):
         points = np.concatenate([start[None], unit])
         residuals = tied.residuals(points)
         measured = np.asarray(np.isfinite(residuals).any(axis=0))
+        self.notes = () if measured.any() else (NOTHING,)
         if measured.any():
-            self._found = {**self._found, **tied.values(self._fit(tied, points, residuals, measured))}
+            point, slopes = self._fit(tied, points, residuals, measured)
+            # what no recording depends on stays where it was
+            point = np.where((np.abs(slopes) > _NO_EFFECT).any(axis=0), point, points[0])
+            errors = np.nan_to_num(tied.residuals(point[None])[:, measured], nan=_DIVERGED)
+            precision = np.full(len(point), 12.0)  # of a uniform prior
+            gradient, allowed = told_by(errors, slopes[None], precision)
+            self.notes = tuple(notes_of(tied, point, allowed, np.diag(1 / precision), gradient))
+            self._found = {**self._found, **tied.values(point)}
         self._told += 1
         self.ledger += Ledger(sim_steps=int(simulator.sim_steps))
 
-    def _fit(self, tied: _Tied, points: Array, screened: Array, measured: NDArray[np.bool_]) -> Array:
+    def _fit(self, tied: _Tied, points: Array, screened: Array, measured: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """The point of least cost, (n,), and the slopes of residuals there, (m, n)."""
+
         def filled(residuals: Array) -> Array:
             return np.nan_to_num(residuals[:, measured], nan=_DIVERGED)
 
@@ -105,13 +117,13 @@ class Point(Tuner[PointOptions]):
             loss="soft_l1",
             max_nfev=self.options.iterations,
         )
-        return np.asarray(solved.x, np.float64)
+        return np.asarray(solved.x, np.float64), slopes(solved.x)
 
     def _state(self) -> dict[str, Any]:
-        return {"found": self._found, "told": self._told}
+        return {"found": self._found, "told": self._told, "notes": list(self.notes)}
 
     def _load(self, state: Any) -> None:
-        self._found, self._told = dict(state["found"]), int(state["told"])
+        self._found, self._told, self.notes = dict(state["found"]), int(state["told"]), tuple(state["notes"])
 
 
 class _Tied:
@@ -121,7 +133,12 @@ class _Tied:
         owners = [name.partition("[")[0] for name in simulator.names]
         self._simulator = simulator
         self._low, self._high = simulator.bounds
-        simple = [name for name in dict.fromkeys(owners) if prior.drawn[name].distribution.size == 1]
+        simple = [name for name in dict.fromkeys(owners) if name in prior.drawn]
+        if not simple:
+            raise DREnvError(
+                f"{prior.source}: {', '.join(simulator.names)} belong together in one variable, as a fit leaves them; "
+                "expected the Spec that this one was fitted to"
+            )
         self.names = tuple(simple)
         self._owner = np.array([simple.index(name) if name in simple else -1 for name in owners])  # (d,)
         self._means = {name: prior.drawn[name].distribution.mean() for name in simple}
@@ -132,6 +149,10 @@ class _Tied:
         width = self._high[i] - self._low[i]
         value = found.get(name, self._means[name])
         return float(np.clip((value - self._low[i]) / width, 0.0, 1.0)) if width > 0 else 0.5
+
+    def from_unit(self, point: Array) -> Array:
+        """Values of entries, (entries,), of a point of the cube."""
+        return np.array(list(self.values(point).values()))
 
     def residuals(self, points: Array) -> Array:
         """Of points (n, entries): (n, m). Values that belong together in one variable stay in the middle."""

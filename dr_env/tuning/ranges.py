@@ -68,8 +68,18 @@ def ranges_of(prior: Spec) -> tuple[Range, ...]:
             log = isinstance(distribution, LogUniform) and low > 0
             found.append(Range(name, low, high, min(max(start, low), high), log))
     if not found:
-        raise DREnvError(f"{prior.source}: nothing tunable; no entry has a range that could widen")
+        raise DREnvError(f"{prior.source}: nothing tunable; no entry has a range that could widen{fitted(prior)}")
     return tuple(found)
+
+
+def fitted(prior: Spec) -> str:
+    """What to do where a Spec is what a fit has left, whose numbers belong together; nothing for another."""
+    joint = [name for name, variable in prior.variables.items() if variable.distribution.size > 1]
+    if not joint:
+        return ""
+    return (
+        f" ('{joint[0]}' has numbers that belong together, as a fit leaves them; give the Spec that it was fitted to)"
+    )
 
 
 def with_ranges(prior: Spec, distributions: dict[str, Distribution]) -> Spec:

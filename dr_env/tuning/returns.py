@@ -14,6 +14,7 @@ from dr_env.distributions import ParameterVector
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 from dr_env.tuning.evidence import Kind
+from dr_env.tuning.ranges import fitted
 from dr_env.tuning.tuner import OptionsT, Simulate, Tuner
 
 Array = NDArray[np.float64]
@@ -39,7 +40,8 @@ class ReturnsTuner(Tuner[OptionsT]):
         super().__init__(prior, seed, options, simulate)
         self.vector = self._numbers(prior)
         if not len(self.vector):
-            raise DREnvError(f"{prior.source}: nothing tunable; no distribution here has numbers that may change")
+            why = f"no distribution here has numbers that may change{fitted(prior)}"
+            raise DREnvError(f"{prior.source}: nothing tunable; {why}")
         self.points: list[Array] = []  # (d,) each
         self.scores: list[float] = []  # NaN for a candidate that failed
 

@@ -93,11 +93,11 @@ class Study:
             raise DREnvError(f"{folder}: no study there; begin one with --task and --method")
         if settings is not None and not database.exists():
             make_tuner(settings.method, self._prior_of(settings), settings.seed, settings.options)  # what cannot be
-            if folder.exists() and (
-                not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())
-            ):
+            if folder.exists() and not folder.is_dir():
                 raise DREnvError(f"{folder}: exists and is not a study; choose another folder")
         with held(folder / ".lock"), _database(database):
+            if not database.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise DREnvError(f"{folder}: exists and is not a study; choose another folder")
             self._storage = _storage(database)
             study = optuna.create_study(
                 storage=self._storage, study_name=_NAME, direction="maximize", load_if_exists=True
@@ -186,7 +186,12 @@ class Study:
     def best(self) -> int | None:
         """The number of the trial with the highest mean return, if one has any."""
         done = self._trials(_State.COMPLETE)
-        return max(done, key=lambda trial: trial.value or -math.inf).number if done else None
+        return max(done, key=_score).number if done else None
+
+    def _best_policy(self) -> int | None:
+        """The trial with the highest mean return of those whose policy is there."""
+        done = [t for t in self._trials(_State.COMPLETE) if (self.trial_folder(t.number) / "policy").is_dir()]
+        return max(done, key=_score).number if done else None
 
     def ask(self, by_hand: bool = False) -> Trial:
         """Begins a trial with the Spec that the tuner would try next, given those under way."""
@@ -194,7 +199,7 @@ class Study:
             running = self._trials(_State.RUNNING)
             tuner = self.tuner()
             spec = tuner.ask([Spec.from_yaml(trial.user_attrs["spec"]) for trial in running])
-            number = self._add(spec, by_hand, self.best() if self.settings.warm_start else None)
+            number = self._add(spec, by_hand, self._best_policy() if self.settings.warm_start else None)
         trial = self.trial(number)
         trial.spec.save(trial.folder / "spec.yaml")
         return trial
@@ -274,7 +279,9 @@ class Study:
     def set_ready(self, number: int) -> None:
         """Says that a trial by hand has all that is carried to the robot."""
         with held(self.folder / ".lock"), _database(self.folder / "study.db"):
-            self._storage.set_trial_user_attr(self._frozen(number)._trial_id, "ready", True)
+            frozen = self._frozen(number)
+            if not frozen.state.is_finished():  # nobody has told it meanwhile
+                self._storage.set_trial_user_attr(frozen._trial_id, "ready", True)
 
     def summary(self) -> list[Mapping[str, Any]]:
         """What each trial gave, in order: number, state, mean return, note."""
@@ -311,3 +318,7 @@ def _database(path: Path) -> Iterator[None]:
         raise DREnvError(f"{path}: damaged, or not a study: {why}") from error
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _score(trial: optuna.trial.FrozenTrial) -> float:
+    return -math.inf if trial.value is None else trial.value

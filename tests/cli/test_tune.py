@@ -144,6 +144,10 @@ def test_a_target_that_does_not_fit_the_task_is_refused_before_training(
         (["search", "--budget", "3", "--task", "hopper", "--target", "no.yaml"], "no.yaml: no such file"),
         (["search", "--budget", "3", "--task", "hopper", "--workers", "0"], "--workers: got 0"),
         (["search", "--budget", "3", "--task", "hopper", "--steps", "0"], "--steps: got 0"),
+        (["search", "--budget", "3", "--task", "hopper", "--seed", "-1"], "--seed: got -1"),
+        (["search", "--budget", "3", "--task", "hopper", "--set", "n_epoch=5"], "n_epochs"),
+        (["search", "--budget", "3", "--task", "hopper", "--algorithm", "pppo"], "did you mean 'ppo'"),
+        (["search", "--budget", "3", "--method", "cma_es"], "--method: got cma_es, which a study is begun with"),
     ],
 )
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

@@ -215,3 +215,31 @@ def test_a_spec_that_no_recording_could_tune_is_refused() -> None:
     spec = spec_of(noise=entry({"action": "*"}, "noise", "set", type="uniform", low=0.0, high=0.1))
     with pytest.raises(DREnvError, match="nothing that recordings could tune; noise: random"):
         replay(ARM, spec, record(ARM, 1.0, 5))
+
+
+FILTERED = ARM.replace(
+    '<motor name="motor" joint="shoulder" ctrlrange="-3 3"/>',
+    '<general name="motor" joint="shoulder" dyntype="filterexact" dynprm="0.15"/>',
+)
+
+
+def test_states_of_actuators_are_those_that_commands_have_made() -> None:
+    """Windows of a recording of a filtered actuator are predicted exactly, though no recording has the filter's state."""
+    model = mujoco.MjModel.from_xml_string(FILTERED)
+    data = mujoco.MjData(model)
+    rng = np.random.default_rng(0)
+    rows = []
+    control = np.zeros(1)
+    for step in range(1000):
+        if step % 50 == 0 and step:
+            control = rng.uniform(-1, 1, 1)
+        if step % 5 == 0:
+            rows.append((data.time, data.qpos.copy(), data.qvel.copy(), control.copy()))
+        data.ctrl[:] = control
+        mujoco.mj_step(model, data)
+    log = Log("filtered", *(np.array(part) for part in zip(*rows, strict=True)))
+    replay = Replay(build_model(mujoco.MjSpec.from_string(FILTERED), Spec()), Spec(), [log], 0.3, need_values=False)
+    assert np.abs(replay.differences({})).max() < 1e-9
+    integrator = mujoco.MjSpec.from_string(FILTERED.replace("filterexact", "integrator"))
+    with pytest.raises(DREnvError, match=r"actuator 'motor': its state \(mjDYN_INTEGRATOR\) is in no recording"):
+        Replay(build_model(integrator, Spec()), Spec(), [log], 0.3, need_values=False)

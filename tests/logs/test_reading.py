@@ -242,3 +242,72 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("")
     with pytest.raises(DREnvError, match=r"unknown format; expected .npz, .csv"):
         read_logs(mapped(tmp_path, "log.txt"), LAYOUT)
+
+
+def test_one_hole_switches_no_check_off(tmp_path: Path) -> None:
+    table = recording()
+    table["v1"] = -table["v1"]
+    table["p1"][100] = np.nan
+    with pytest.raises(DREnvError, match="its sign is opposite"):
+        read(tmp_path, table)
+
+
+def test_a_free_bodys_velocity_is_checked_too(tmp_path: Path) -> None:
+    t = np.arange(0, 2, 0.005)
+    upright = np.tile([1.0, 0, 0, 0], (len(t), 1))
+    place = np.stack([np.sin(3 * t), np.cos(2 * t), t], 1)
+    speed = np.stack([3 * np.cos(3 * t), -2 * np.sin(2 * t), np.ones_like(t)], 1)
+    table = {"t": t, "q": np.concatenate([place, upright], 1), "v": np.concatenate([-speed, np.zeros_like(speed)], 1)}
+    columns = {"qpos[cube]": "q", "qvel[cube]": "v"}
+    with pytest.raises(DREnvError, match="its sign is opposite"):
+        read_logs(mapped(tmp_path, write(tmp_path, ".npz", table), columns), FREE)
+
+
+def test_nothing_is_measured_beyond_a_columns_own_clock(tmp_path: Path) -> None:
+    table = recording()
+    columns = {**COLUMNS, "qpos[knee]": {"source": "p2", "delay": 0.5}, "qvel[knee]": {"source": "v2", "delay": 0.5}}
+    (log,), _ = read(tmp_path, table, columns=columns)
+    end = log.time[-1] - 0.5  # of the late column's own numbers
+    assert np.isnan(log.qpos[log.time > end + 0.01, 1]).all() and np.isfinite(log.qpos[log.time < end - 0.01, 1]).all()
+    assert np.isfinite(log.qpos[:, 0]).all()
+    for wrong in ({"delay": 20.0}, {"time": "unix"}):
+        table["unix"] = table["t"] + 1.7e9
+        with pytest.raises(DREnvError, match=r"p2: runs from .* expected the same clock, and a delay in seconds"):
+            read(tmp_path, table, columns={**COLUMNS, "qpos[knee]": {"source": "p2", **wrong}})
+    with pytest.raises(DREnvError, match="expected finite numbers"):
+        read(tmp_path, table, columns={**COLUMNS, "qpos[knee]": {"source": "p2", "delay": float("nan")}})
+
+
+def test_angles_within_a_turn_are_put_together(tmp_path: Path) -> None:
+    """A wheel recorded in -pi .. pi turns as fast as it does."""
+    t = np.arange(0, 2, 0.01)
+    angle = 40 * t + np.sin(t)
+    table = {"t": t, "p1": (angle + np.pi) % (2 * np.pi) - np.pi, "p2": 0 * t, "v2": 0 * t, "u": 0 * t}
+    columns = {key: source for key, source in COLUMNS.items() if key != "qvel[hip]"}
+    turning = Layout(LAYOUT.qpos, LAYOUT.qvel, LAYOUT.ctrl, turning=frozenset({"hip"}))
+    (log,), findings = read_logs(mapped(tmp_path, write(tmp_path, ".npz", table), columns), turning)
+    assert not findings
+    assert log.qpos[:, 0] == pytest.approx(angle, abs=1e-9)
+    assert log.qvel[5:-5, 0] == pytest.approx((40 + np.cos(t))[5:-5], abs=0.01)
+
+
+def test_damaged_files_are_one_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for suffix in (".npz", ".csv.gz", ".parquet"):
+        whole = bytearray((tmp_path / write(tmp_path, suffix, recording())).read_bytes())
+        for _ in range(20):
+            damaged = bytearray(whole)
+            for place in rng.integers(0, len(whole), 30):
+                damaged[place] = rng.integers(256)
+            (tmp_path / f"log{suffix}").write_bytes(damaged)
+            try:
+                read_logs(mapped(tmp_path, f"log{suffix}"), LAYOUT)
+            except DREnvError:
+                continue
+
+
+def test_a_spreadsheets_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    name = write(tmp_path, ".csv", recording())
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    (log,), _ = read_logs(mapped(tmp_path, name), LAYOUT)
+    assert len(log.time) == 400

@@ -99,6 +99,17 @@ def test_a_trial_of_a_killed_process_is_taken_up_again(tmp_path: Path) -> None:
     study.close()
 
 
+def test_zero_is_better_than_less(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study", dataclasses.replace(PLAIN, target=None))
+    for value in (-5.0, 0.0, -1.0):
+        with study.work(None, by_hand=True) as trial:
+            assert trial is not None
+            study.tell(trial.number, [value], Ledger())
+            study.set_ready(trial.number)  # told before it was ready: nothing happens
+    assert study.best() == 1
+    study.close()
+
+
 def test_asked_and_told_by_hand_in_any_order(tmp_path: Path) -> None:
     study = Study(tmp_path / "study", dataclasses.replace(PLAIN, target=None))
     trials = []
@@ -132,11 +143,14 @@ def test_asked_and_told_by_hand_in_any_order(tmp_path: Path) -> None:
 
 def test_warm_starts_are_from_the_best_so_far(tmp_path: Path) -> None:
     study = Study(tmp_path / "study", dataclasses.replace(PLAIN, warm_start=True))
-    assert study.ask().warm_start is None
+    assert (first := study.ask()).warm_start is None
+    first.run.mkdir(parents=True)
     study.tell(0, [1.0], Ledger())
-    study.ask()
+    (second := study.ask()).run.mkdir(parents=True)
     study.tell(1, [3.0], Ledger())
-    assert study.ask().warm_start == tmp_path / "study" / "trials" / "0001" / "policy"
+    assert study.ask().warm_start == second.run
+    study.tell(2, [9.0], Ledger())  # told of a robot's own policy: there is none to begin with
+    assert study.ask().warm_start == second.run
     study.close()
 
 
