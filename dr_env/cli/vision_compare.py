@@ -45,6 +45,7 @@ def compare(
     workers: int | None = None,
     threads: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    bound: float = 0.6,
     report_only: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -77,6 +78,7 @@ def compare(
         workers: Processes that render; by default one a core.
         threads: Of training; 0 for all.
         device: Where to train; auto takes a GPU where there is one.
+        bound: Least overlap of what is found of the objects before and after refinement, or the arm is refused.
         report_only: Run nothing; make table and page of what is there.
         quiet: No progress bars.
     """
@@ -103,6 +105,7 @@ def compare(
         threads=threads,
         device=device,
         workers=count,
+        bound=bound,
     )
 
     check_writable(out)

@@ -89,6 +89,7 @@ class Protocol:
         threads: of training; 0 for all.
         device: of training.
         workers: processes that render.
+        bound: the least overlap of objects before and after a refinement; see `RefineSettings`.
     """
 
     source: SourceRequest
@@ -105,6 +106,7 @@ class Protocol:
     threads: int = 0
     device: str = "auto"
     workers: int = 0
+    bound: float = 0.6
 
     def __post_init__(self) -> None:
         least = {"seeds": 1, "frames": 10, "steps": 10, "size": 0, "tested": 2}
@@ -252,9 +254,12 @@ class Comparison:
             return open_images(root)
         out = self.folder / "data" / f"{root.name}-{arm.refine}"
         if (shown := out / REFUSED).is_file():
-            raise DREnvError(f"{arm.refine}: was refused before; see {shown}, and delete it to try again")
+            raise DREnvError(
+                f"{arm.refine}: was refused before; see {shown}. Where it shows objects where they were, delete it and "
+                "try again with a lower --bound"
+            )
         # what checks the labels sees as many images as a training does, in batches of a quarter
-        settings = RefineSettings(arm.refine, check_steps=max(400, 4 * self.protocol.steps))
+        settings = RefineSettings(arm.refine, bound=self.protocol.bound, check_steps=max(400, 4 * self.protocol.steps))
         if arm.refine in ("statistics", "histogram"):  # each pixel by itself: nothing can move
             settings = dataclasses.replace(settings, bound=0.0)
         refine(root, self._seen, out, settings, device=self.protocol.device, progress=told)
