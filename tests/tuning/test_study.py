@@ -143,7 +143,8 @@ def test_asked_and_told_by_hand_in_any_order(tmp_path: Path) -> None:
 
 def test_warm_starts_are_from_the_best_so_far(tmp_path: Path) -> None:
     study = Study(tmp_path / "study", dataclasses.replace(PLAIN, warm_start=True))
-    assert (first := study.ask()).warm_start is None
+    first = study.ask()
+    assert first.warm_start is None
     first.run.mkdir(parents=True)
     study.tell(0, [1.0], Ledger())
     (second := study.ask()).run.mkdir(parents=True)
