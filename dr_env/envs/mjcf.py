@@ -8,11 +8,12 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from mujoco import batch
 from numpy.typing import NDArray
 
 from dr_env.envs.forces import FIELD
 from dr_env.envs.task import Array, Fields, Task, state_names
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, unknown_name
 
 Observe = Callable[[Fields], Array]
 Reward = Callable[[Fields, NDArray[np.float32], Fields], Array]
@@ -47,6 +48,12 @@ class MjcfTask(Task):
         reset_noise: float = 0.0,
         camera: str | None = None,
     ) -> None:
+        for key, number in (("frame_skip", frame_skip), ("max_episode_steps", max_episode_steps)):
+            if number < 1:
+                raise DREnvError(f"{key}: got {number}, expected at least 1")
+        for field in fields:
+            if field not in batch.DATA_FIELDS:
+                raise DREnvError(f"fields: {unknown_name('field of MjData', field, sorted(batch.DATA_FIELDS))}")
         self._path = Path(path)
         self._reward, self._observe, self._terminated = reward, observe, terminated
         self._reset_noise = reset_noise

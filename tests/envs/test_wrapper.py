@@ -201,6 +201,34 @@ def test_bad_mjcf_tasks(tmp_path: Path) -> None:
     env.reset(seed=0)
     with pytest.raises(DREnvError, match=r"reward: got shape \(\), expected \(2,\)"):
         env.step(np.zeros((2, 2), np.float32))
+    zeros = lambda b, a, c: np.zeros(len(a))  # noqa: E731
+    env = VectorEnv(make_task(path, reward=zeros, terminated=lambda data: data["qpos"][:, :1] < 0), 2)
+    env.reset(seed=0)
+    with pytest.raises(DREnvError, match=r"terminated: got shape \(2, 1\), expected \(2,\)"):
+        env.step(np.zeros((2, 2), np.float32))
+    with pytest.raises(DREnvError, match="frame_skip: got 0"):
+        make_task(path, reward=zeros, frame_skip=0)
+    with pytest.raises(DREnvError, match="no field of MjData 'qposs'; did you mean 'qpos'"):
+        make_task(path, reward=zeros, fields=("qposs",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"draw": 5}, "draw: got 5, expected a Draw"),
+        ({"draw": "draw.json"}, "Draw.load reads a file"),
+        ({"qpos": np.zeros(3)}, r"qpos: got shape \(3,\), expected finite \(4,\) or \(2, 4\)"),
+        ({"qvel": np.full(4, np.nan)}, "qvel: got numbers that are not finite"),
+        ({"qpos": "up"}, "qpos: got 'up', expected"),
+    ],
+)
+def test_odd_options_are_explained(options: dict[str, Any], message: str) -> None:
+    env = VectorEnv(make_task("inverted_pendulum"), 2, "default")
+    env.reset(seed=0)
+    message = message.replace("4", str(env.model.nq))
+    with pytest.raises(DREnvError, match=message):
+        env.reset(options={k: np.full(env.model.nq, np.nan) if k == "qvel" else v for k, v in options.items()})
+    assert np.isfinite(env.step(np.zeros((2, 1), np.float32))[0]).all()
 
 
 def test_changes_within_an_episode_belong_into_our_own_environments() -> None:
