@@ -138,7 +138,7 @@ def _curve(name: str, rows: Sequence[Run]) -> str:
         axis.plot(x, [m.value for m in means], "o-", color=colour, label=label, ms=4)
     axis.set(xscale="log", xlabel=f"{name} in training", ylabel="mean error, cm", ylim=(0, None))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return png(figure)
 
 
