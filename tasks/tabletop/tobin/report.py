@@ -137,7 +137,8 @@ def _curve(name: str, rows: Sequence[Run]) -> str:
         axis.fill_between(x, [m.low for m in means], [m.high for m in means], color=colour, alpha=0.15, lw=0)
         axis.plot(x, [m.value for m in means], "o-", color=colour, label=label, ms=4)
     axis.set(xscale="log", xlabel=f"{name} in training", ylabel="mean error, cm", ylim=(0, None))
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.set_xticks(x, [f"{value:,}" for value in x])
+    axis.minorticks_off()
     axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return png(figure)
 
