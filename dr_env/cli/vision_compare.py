@@ -115,6 +115,7 @@ def compare(
 
     comparison = Comparison(out, protocol, open_images(target), tune)
     cells, left = comparison.cells(), [] if report_only else comparison.left()
+    comparison.check(report_only)
     failed = 0
     console = Console(stderr=True)
     with bars(quiet, console=console) as shown:

@@ -161,6 +161,7 @@ def _hooks(adapt: str, augment: str, target: Path | None, batch: int, seed: int)
     from dr_env.vision.align import alignment
     from dr_env.vision.augment import augmentation
     from dr_env.vision.images import open_target
+    from dr_env.vision.part import Part
 
     if (adapt == "none") != (target is None):
         raise DREnvError("--adapt, --target: got one of them, expected both or neither")
@@ -168,5 +169,7 @@ def _hooks(adapt: str, augment: str, target: Path | None, batch: int, seed: int)
     if (chain := augmentation(augment)) is not None:
         hooks.append(chain)
     if target is not None:
-        hooks.append(alignment(adapt, open_target(target), min(batch, 32), seed))
+        images = open_target(target)
+        unlabelled = Part(images, range(len(images)), f"{images.name}, unlabelled", labelled=False)
+        hooks.append(alignment(adapt, unlabelled, min(batch, 32), seed))
     return hooks

@@ -39,7 +39,8 @@ class Look(CMAES):
     is Rozantsev, Lepetit, Fua, "On rendering synthetic images for training an object detector", CVIU 2015. What moves
     are numbers of look entries and of the scene's grammar. Features are scaled as they spread in the target and the
     first candidate together, which is the prior itself; that scale stays, so that losses can be compared. Rendering
-    candidates with the same random numbers makes their losses smooth. The result is CMA-ES's mean.
+    candidates with the same random numbers makes their losses smooth. The result is CMA-ES's mean, or before its first
+    generation is whole the best candidate.
     """
 
     name: ClassVar[str] = "look"
@@ -56,6 +57,12 @@ class Look(CMAES):
 
     def _candidate(self, pending: tuple[Array, ...]) -> Array:
         return self.vector.to_unit() if not self.points and not pending else super()._candidate(pending)
+
+    def _best(self) -> Array:
+        scores = np.where(np.isfinite(self.scores), self.scores, -np.inf)
+        if self._first or not np.isfinite(scores).any():
+            return super()._best()
+        return self.points[int(scores.argmax())]
 
     def _score(self, evidence: TargetImages) -> float:
         target, rendered = _whole(evidence.target), _whole(evidence.rendered)

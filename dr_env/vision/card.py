@@ -114,11 +114,14 @@ def load(folder: Path) -> Estimator:
         raise DREnvError(f"{path} kind: {unknown_name('kind of estimator', card['kind'], KINDS, 'kinds')}")
     file = folder / Path(card["weights"]).name
     try:
-        arrays = load_arrays(file.read_bytes())
+        data = file.read_bytes()
+        arrays = load_arrays(data)
     except OSError as error:
         raise DREnvError(f"{file}: cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError) as error:
         raise DREnvError(f"{file}: damaged: {error}") from error
+    if hashlib.blake2b(data, digest_size=8).hexdigest() not in file.name:
+        raise DREnvError(f"{file}: damaged: its content is not what its name says")
     try:
         models = {int(k): _model(int(k), entry, arrays) for k, entry in card["classes"].items()}
     except (KeyError, TypeError, ValueError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +41,8 @@ _FINE_RATE = 4e-4
 Told = Callable[[str, int, int], None]
 """Told what is being done, how far, and of how much."""
 
+_ALIKE = ("model", "base", "frames", "steps", "size", "target", "tested", "world")  # in what is compared
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -67,6 +71,7 @@ class Cell:
     size: int
     target: str
     tested: int
+    world: str = ""  # known by what is rendered and what it is judged on
 
     @property
     def name(self) -> str:
@@ -157,16 +162,32 @@ class Comparison:
         self._pool = Part(target, sorted(order[:rest].tolist()), f"{target.name}, the others")
         self._seen = Part(target, self._pool.rows, f"{target.name}, the others, unlabelled", labelled=False)
         self.target = target
+        known = json.dumps([dataclasses.asdict(protocol.source), getattr(target, "identity", ""), len(target)])
+        self._world = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
 
     def cells(self) -> list[Cell]:
         """All cells, seed by seed, so that what has run at any time is balanced."""
         p = self.protocol
         return [
-            Cell(name, k, seed, p.model, p.base, p.frames, p.steps, p.size, p.target, p.tested)
+            Cell(name, k, seed, p.model, p.base, p.frames, p.steps, p.size, p.target, p.tested, self._world)
             for seed in range(p.seeds)
             for name, arm in p.arms.items()
             for k in (p.labels if arm.labels else (0,))
         ]
+
+    def check(self, report_only: bool = False) -> None:
+        """Refuses a folder with trainings of another protocol, with which these could not be compared."""
+        found = [result["cell"] for result in self.results.read()]
+        own = found[0] if report_only and found else dataclasses.asdict(self.cells()[0])
+        for cell in found:
+            for key in _ALIKE:
+                theirs, ours = cell.get(key, ""), own.get(key, "")
+                if theirs != ours:
+                    what = "Spec, renderer, image size, camera or target images" if key == "world" else key
+                    raise DREnvError(
+                        f"{self.folder}: holds trainings with another {what} ({theirs!r}, not {ours!r}), which cannot "
+                        "be compared; choose another --out"
+                    )
 
     def left(self) -> list[Cell]:
         """Cells without a result."""
@@ -220,6 +241,7 @@ class Comparison:
             estimator = card.make(p.model, data[0].models, seed, **size)
         else:
             estimator = card.load(init)
+        card.check_models(estimator, self.test)  # else nothing could be judged in the end
         hooks: list[Hook] = []
         if (augment := augmentation(arm.augment)) is not None:
             hooks.append(augment)

@@ -136,21 +136,23 @@ def _given(targets: tuple[Annotation, ...], boxes: Boxes, name: str) -> dict[int
 
 def _judged(looks: list[Look], estimator: Estimator, data: Images, depth: bool) -> tuple[Judged, dict[str, str]]:
     """Judges with VSD where it can be had; else says why not."""
-    models = estimator.models
+    models = data.models  # the same meshes, with the symmetries that the dataset says
     if not estimator.rotates:
         reason = f"a {estimator.kind} estimator says no rotations"
         return judge(looks, models, False), {"ADD, ADD-S, reprojection, rotation, AR": reason}
     measured = data.depth if isinstance(data, WithDepth) else (lambda _: None)
     if not depth:
         why = "was not asked for"
-    elif all(measured(look.index) is None for look in looks[:1]):
-        why = f"{data.name} has no depth"
+    elif lacking := sum(measured(look.index) is None for look in looks):
+        why = f"{data.name} has no depth" + (f" for {lacking} of {len(looks)} images" if lacking < len(looks) else "")
     else:
         try:
-            with closing(_scene(models, looks)) as scene:
-                return judge(looks, models, True, scene.depth, measured), {}
+            scene = _scene(models, looks)
         except DREnvError as error:
             why = f"models cannot be rendered here: {error}"
+        else:
+            with closing(scene):
+                return judge(looks, models, True, scene.depth, measured), {}
     return judge(looks, models, True), {"AR VSD": why}
 
 

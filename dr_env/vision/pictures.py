@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,4 +112,6 @@ def colour_image(data: bytes, what: str) -> NDArray[np.uint8]:
     image = decode_image(data, what)
     if image.dtype != np.uint8:
         raise DREnvError(f"{what}: got {image.dtype} pixels, expected 8 bits")
+    if image.ndim == 3 and image.shape[2] == 3:  # upright, as a photograph's EXIF orientation says and viewers show it
+        image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, -1))

@@ -28,6 +28,8 @@ FORMAT = "dr_env/vision-run/1"
 _KEEP = 2
 Tensors = dict[str, torch.Tensor]
 
+_PARTS, _STATE = ("network", "optimizer", "hooks"), ("step", "error", "best", "loss")  # of a checkpoint
+
 
 class Run:
     """A training run's folder.
@@ -104,7 +106,10 @@ class Run:
         folder = found[-1]
         try:
             tensors = {path.stem: load_tensors(path.read_bytes()) for path in sorted(folder.glob("*.safetensors"))}
-            return tensors, dict(json.loads((folder / "state.json").read_text()))
+            state = dict(json.loads((folder / "state.json").read_text()))
+            if missing := [name for name in _PARTS if name not in tensors] + [k for k in _STATE if k not in state]:
+                raise ValueError(f"it lacks '{missing[0]}'")
+            return tensors, state
         except (OSError, ValueError, SafetensorError) as error:
             raise DREnvError(f"{folder}: damaged: {error}; remove it to go on from the one before") from error
 

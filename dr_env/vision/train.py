@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import time
@@ -348,8 +349,19 @@ def _what(
     return {
         "kind": estimator.kind,
         "estimator": estimator.settings(),
-        "data": [{"name": images.name, "images": len(images)} for images in data],
+        "data": [
+            {"name": images.name, "images": len(images), "identity": getattr(images, "identity", "")} for images in data
+        ],
         "settings": plain,
         "hooks": [{"name": hook.name, **hook.settings()} for hook in hooks],
         "fresh": fresh,
+        "begins": "" if fresh else _fingerprint(estimator),
     }
+
+
+def _fingerprint(estimator: Estimator) -> str:
+    """Sixteen hex digits of an estimator's weights."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(estimator.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -124,3 +124,11 @@ def test_a_spec_that_cannot_be_rendered_counts_as_the_worst() -> None:
 def test_results_are_ordinary_specs() -> None:
     result = make_tuner("look", target.PRIOR).result()
     assert Spec.from_yaml(result.to_yaml()) == result
+
+
+def test_before_a_generation_is_whole_the_best_candidate_counts() -> None:
+    tuner = make_tuner("look", target.PRIOR, 0)
+    for trial in range(2):
+        tuner.tell(target.images_of(tuner.ask(), trial))
+    best = tuner.points[int(np.argmax(tuner.scores))]  # type: ignore[attr-defined]
+    assert np.allclose(tuner._best(), best)  # type: ignore[attr-defined]

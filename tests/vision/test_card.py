@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from dr_env.errors import DREnvError
 from dr_env.spatial import transform
@@ -72,10 +73,18 @@ def test_weights_of_other_shapes_are_refused(tmp_path: Path) -> None:
     card.save(card.make("position", BOXES, 1, size=32, width=8), tmp_path, {})
     file = next(tmp_path.glob("*.safetensors"))
     tensors = load_file(file)
-    save_file({**tensors, "network.place.weight": torch.zeros(3, 5)}, file)
+
+    def put(tensors: dict[str, torch.Tensor]) -> None:
+        data = save(tensors)
+        name = f"weights-{hashlib.blake2b(data, digest_size=8).hexdigest()}.safetensors"
+        (tmp_path / name).write_bytes(data)
+        form = json.loads((tmp_path / "card.json").read_text())
+        (tmp_path / "card.json").write_text(json.dumps({**form, "weights": name}))
+
+    put({**tensors, "network.place.weight": torch.zeros(3, 5)})
     with pytest.raises(DREnvError, match=r"place.weight: got shape \(3, 5\), expected \(3, 24\) of this position"):
         card.load(tmp_path)
-    save_file({name: value for name, value in tensors.items() if name != "network.place.bias"}, file)
+    put({name: value for name, value in tensors.items() if name != "network.place.bias"})
     with pytest.raises(DREnvError, match=r"place.bias: got shape none, expected \(3,\)"):
         card.load(tmp_path)
 
@@ -107,6 +116,12 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     file = next(tmp_path.glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(DREnvError, match=f"{file.name}: damaged"):
+        card.load(tmp_path)
+    card.save(card.make("position", BOXES, 1, size=32, width=8), tmp_path, {})
+    whole = bytearray(file.read_bytes())
+    whole[-100] ^= 1  # one bit of one weight
+    file.write_bytes(whole)
+    with pytest.raises(DREnvError, match="damaged: its content is not what its name says"):
         card.load(tmp_path)
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(DREnvError, match=r"card\.json: not JSON"):

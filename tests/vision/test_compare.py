@@ -84,3 +84,19 @@ def test_a_refinement_that_was_refused_is_not_trained_again(target: Images, tmp_
     refused.unlink()
     comparison.run(cell)
     assert comparison.left() == []
+
+
+def test_a_folder_holds_one_protocol(target: Images, tmp_path: Path) -> None:
+    comparison = Comparison(tmp_path, protocol(names=("plain",)), target, untuned)
+    comparison.check()
+    comparison.run(comparison.left()[0])
+    comparison.check()
+    more = Comparison(tmp_path, protocol(names=("plain", "target"), labels=(5, 8), seeds=2), target, untuned)
+    more.check()  # more of the same
+    for changed, what in (({"steps": 14}, "steps"), ({"tested": 9}, "tested"), ({"frames": 13}, "frames")):
+        with pytest.raises(DREnvError, match=f"trainings with another {what}"):
+            Comparison(tmp_path, protocol(**changed), target, untuned).check()
+    other = dataclasses.replace(protocol(), source=dataclasses.replace(source(), width=2 * SIZE))
+    with pytest.raises(DREnvError, match="another Spec, renderer, image size, camera or target images"):
+        Comparison(tmp_path, other, target, untuned).check()
+    Comparison(tmp_path, other, target, untuned).check(report_only=True)

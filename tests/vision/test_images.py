@@ -262,3 +262,19 @@ def test_photographs_with_poses_of_some_objects() -> None:
             assert np.allclose([x + width, y + height], pixels.max(0), atol=4)
     with pytest.raises(DREnvError, match=r"mask_visib.*cannot be read"):
         images.masks(0)
+
+
+def test_photographs_are_upright(tmp_path: Path) -> None:
+    """A camera held sideways says so in EXIF, and viewers turn its picture."""
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:10] = 255
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    exif = (
+        b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+    )
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "sideways.jpg").write_bytes(data[:2] + segment + data[2:])
+    (tmp_path / "upright.jpg").write_bytes(data)
+    turned, plain = (open_pictures(tmp_path / name)[0].image for name in ("sideways.jpg", "upright.jpg"))
+    assert plain.shape == (40, 60, 3) and turned.shape == (60, 40, 3)
+    assert turned[:, -5:].mean() > 200 > 50 > turned[:, :20].mean()  # a quarter turn clockwise

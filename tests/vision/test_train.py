@@ -142,6 +142,12 @@ def test_other_runs_and_folders_are_left_alone(tmp_path: Path) -> None:
     other = TrainSettings(**{**vars(TINY), "batch": 9})
     with pytest.raises(DREnvError, match=r"holds another run; settings.batch is 8 there and 9 here"):
         train(small(), [Boxes(30, size=32)], tmp_path / "run", other)
+    changed = Boxes(30, size=32)
+    changed.identity = "made again"  # type: ignore[attr-defined]
+    with pytest.raises(DREnvError, match="holds another run; data"):
+        train(small(), [changed], tmp_path / "run", TINY)
+    with pytest.raises(DREnvError, match=r"holds another run; (fresh|begins)"):
+        train(small(), [Boxes(30, size=32)], tmp_path / "run", TINY, fresh=False)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.txt").write_text("I.")
     with pytest.raises(DREnvError, match="is not empty and holds no training run"):
