@@ -66,7 +66,7 @@ class View:
 
     def check(self, plan: Plan) -> None:
         """Refuses numbers that a context cannot show: those that did not vary in the Plan whose scale it has."""
-        for name in plan.told.varying - self._plan.told.varying if self._appended or self._keyed else ():
+        for name in sorted(plan.told.varying - self._plan.told.varying) if self._appended or self._keyed else ():
             raise DREnvError(
                 f"{plan.spec.where(name, 'distribution')}: varies, and did not in the Spec that the environment was "
                 "made with, so the context has no scale for it; make the environment with the widest Spec, and "
