@@ -329,6 +329,7 @@ def test_gymnasiums_wrappers_inside_and_outside(inside: bool) -> None:
         _, info = env.reset(seed=seed)
         assert info["dr"] == plain.reset(seed=seed)[1]["dr"]
         assert env.get_wrapper_attr("draw") == info["dr"]
+    env.action_space.seed(0)  # under some actions a hopper falls before its time is up
     ended = []
     while not any(ended):
         observation, _, terminated, truncated, info = env.step(env.action_space.sample())
