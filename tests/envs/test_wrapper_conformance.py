@@ -322,9 +322,8 @@ def test_gymnasiums_wrappers_inside_and_outside(inside: bool) -> None:
         env = TimeLimit(ClipAction(RescaleAction(env, -1, 1)), 7)
         return NormalizeObservation(RecordEpisodeStatistics(FlattenObservation(env)))
 
-    base = gym.make("Hopper-v5")
+    base, plain = gym.make("Hopper-v5"), DomainRandomization(gym.make("Hopper-v5"), spec)
     env = DomainRandomization(around(base), spec) if inside else around(DomainRandomization(base, spec))
-    plain = DomainRandomization(gym.make("Hopper-v5"), spec)
     for seed in (0, None):
         _, info = env.reset(seed=seed)
         assert info["dr"] == plain.reset(seed=seed)[1]["dr"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 from dr_env.testing import TunerConformance, target
-from dr_env.tuning import Evidence, Ledger, SimEpisodes, make_tuner
+from dr_env.tuning import Evidence, Ledger, SimEpisodes
 from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.credible import Credible
 from dr_env.tuning.dropo import DROPO
@@ -337,67 +337,3 @@ def test_simulation_is_counted() -> None:
 def test_impossible_numbers_are_refused(tuner: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DREnvError, match=message):
         tuner(target.PRIOR, 0, options, lambda evidence: target.CartSimulator(evidence))
-
-
-@dataclasses.dataclass
-class _WithHat(target.CartSimulator):
-    """A third value that nothing depends on."""
-
-    names: tuple[str, ...] = ("mass", "damping", "hat")
-
-    @property
-    def bounds(self) -> tuple[Array, Array]:
-        low, high = target.CartSimulator(self.evidence).bounds
-        return np.append(low, 0.5), np.append(high, 1.5)
-
-    def predictions(self, values: Array) -> Array:
-        return super().predictions(values[:, :2])
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("credible", {}),
-        ("gauss_newton", {}),
-        ("point", {}),
-        ("simopt", {}),
-        ("dropo", {"evaluations": 100, "samples": 10}),
-    ],
-)
-def test_every_method_says_what_recordings_do_not_tell_and_which_bound_binds(
-    name: str, options: dict[str, Any]
-) -> None:
-    form = target.PRIOR.to_dict()
-    form["entries"]["hat"] = {**form["entries"]["mass"], "distribution": {"type": "uniform", "low": 0.5, "high": 1.5}}
-    tuner = make_tuner(name, Spec.from_dict(form), 0, options, _WithHat)
-    tuner.tell(target.recording(noise=0.0))
-    (untold,) = (note for note in tuner.notes if "not identified" in note)
-    assert "hat" in untold and "mass" not in untold
-    assert make_tuner(name, Spec.from_dict(form), 0, options, _WithHat).notes == ()
-    if name in ("credible", "gauss_newton", "point"):
-        narrow = target.PRIOR.to_dict()
-        narrow["entries"]["mass"] |= {
-            "distribution": {"type": "uniform", "low": 0.5, "high": 1.1},
-            "bounds": [0.5, 1.1],
-        }
-        tuner = make_tuner(name, Spec.from_dict(narrow), 0, options, _Narrow)
-        tuner.tell(target.recording(noise=0.0))
-        assert any("mass is at its bound 1.1: the data want it above" in note for note in tuner.notes), tuner.notes
-
-
-class _Narrow(target.CartSimulator):
-    @property
-    def bounds(self) -> tuple[Array, Array]:
-        low, high = super().bounds
-        return np.array([0.5, low[1]]), np.array([1.1, high[1]])
-
-
-@pytest.mark.parametrize("name", ["credible", "point"])
-def test_where_everything_diverges_it_is_said(name: str) -> None:
-    class Lost(target.CartSimulator):
-        def predictions(self, values: Array) -> Array:
-            return np.full_like(super().predictions(values), np.nan)
-
-    tuner = make_tuner(name, target.PRIOR, 0, {}, Lost)
-    tuner.tell(target.recording())
-    assert tuner.notes and "every simulation diverged" in tuner.notes[0]
