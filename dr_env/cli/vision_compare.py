@@ -108,12 +108,13 @@ def compare(
         bound=bound,
     )
 
+    images = open_images(target)
     check_writable(out)
 
     def tune(path: Path, prior: Spec, images: Images) -> Spec:
         return _tuned(path, prior, images, task, width, evaluations, renderer, camera, count, quiet)
 
-    comparison = Comparison(out, protocol, open_images(target), tune)
+    comparison = Comparison(out, protocol, images, tune)
     cells, left = comparison.cells(), [] if report_only else comparison.left()
     comparison.check(report_only)
     failed = 0

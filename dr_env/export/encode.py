@@ -47,9 +47,13 @@ def encode_depth(depth: NDArray[np.float32], scale_mm: float = DEPTH_SCALE_MM) -
     return _encoded(".png", np.where(known, steps, 0).astype(np.uint16), _DEPTH)
 
 
-def decode_image(data: bytes, source: str = "image") -> NDArray[Any]:
-    """The image that bytes hold: RGB (h, w, 3) uint8, or (h, w) uint8 or uint16. Raises DREnvError naming `source`."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+def decode_image(data: bytes, source: str = "image", upright: bool = False) -> NDArray[Any]:
+    """The image that bytes hold: RGB (h, w, 3) uint8, or (h, w) uint8 or uint16. Raises DREnvError naming `source`.
+
+    With `upright` it is turned as a photograph's EXIF orientation says, and as viewers show it.
+    """
+    how = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if upright else cv2.IMREAD_UNCHANGED
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
     if image is None:
         raise DREnvError(f"{source}: not an image that can be read ({len(data)} bytes)")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

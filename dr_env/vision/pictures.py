@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,9 +108,7 @@ def read_intrinsics(path: Path) -> Intrinsics:
 
 def colour_image(data: bytes, what: str) -> NDArray[np.uint8]:
     """Any picture as (h, w, 3) uint8 RGB. Raises DREnvError naming `what` where it is none."""
-    image = decode_image(data, what)
+    image = decode_image(data, what, upright=True)
     if image.dtype != np.uint8:
         raise DREnvError(f"{what}: got {image.dtype} pixels, expected 8 bits")
-    if image.ndim == 3 and image.shape[2] == 3:  # upright, as a photograph's EXIF orientation says and viewers show it
-        image = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, -1))
