@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import mujoco
 from rich.console import Console
@@ -37,9 +38,9 @@ class Bench:
         """The model, compiled for a Spec."""
         return build_model(self.mjspec, spec, self.observations)
 
-    def replay(self, spec: Spec, logs: tuple[Log, ...], window: float, need_values: bool = True) -> Replay:
-        """A replay of some recordings under a Spec."""
-        return Replay(self.build(spec), spec, logs, window, observations=self.observations, need_values=need_values)
+    def replay(self, spec: Spec, logs: tuple[Log, ...], window: float, **options: Any) -> Replay:
+        """A replay of some recordings under a Spec; `options` are `Replay`'s."""
+        return Replay(self.build(spec), spec, logs, window, observations=self.observations, **options)
 
 
 def load_bench(

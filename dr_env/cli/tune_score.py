@@ -19,6 +19,7 @@ from dr_env.envs.replay import Replay
 from dr_env.errors import DREnvError
 from dr_env.evaluation.motion import Body, MotionScore, score_motion
 from dr_env.evaluation.plots_motion import motion
+from dr_env.rng import digest
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
@@ -75,19 +76,26 @@ def evaluate_spec(
     bench: Bench, spec: Spec, window: float, draws: int, seed: int, report: Path | None = None
 ) -> tuple[MotionScore, Replay]:
     """Scores a Spec on a bench's recordings; with a folder, draws the figure too."""
-    replay = bench.replay(spec, bench.logs, window, need_values=False)
+    replay = bench.replay(spec, bench.logs, window, velocities=True, need_values=False)
     middle = replay.differences(middle_of(replay))[0]
+    noise = replay.noise(middle)
     ids = np.arange(draws, dtype=np.uint64)
     columns, _ = replay.plan.sample_columns(np.full(draws, seed, np.uint64), ids, np.zeros(draws, np.uint64))
-    ensemble = replay.differences(columns) if columns else middle[None]
+    # each Draw from start states of its own, as uncertain as the measured ones
+    starts = [
+        replay.windows.blurred(replay.model, noise, np.random.default_rng(digest("start", seed, i)))
+        for i in range(draws)
+    ]
+    ensemble = replay.differences(columns, starts)
+    nv = replay.model.nv
     found = score_motion(
-        replay.coordinates,
-        middle,
-        ensemble,
+        replay.coordinates[:nv],
+        middle[:, :nv],
+        ensemble[:, :, :nv],
         replay.windows.window,
-        replay.noise(),
+        noise[:nv],
         bodies_of(replay.model),
-        ~np.isnan(replay.motion),
+        ~np.isnan(replay.motion[:, :nv]),
     )
     if report is not None:
         draw_motion(replay, ensemble, report / "motion.png")
@@ -132,7 +140,9 @@ def draw_motion(replay: Replay, ensemble: Array, path: Path) -> None:
             begin = time[mine].min()
             first_window = windows.window[mine] == windows.window[mine[0]]
             shown[replay.logs[i].name] = mine[(time[mine] < begin + _SECONDS) | first_window]
-    motion(path, replay.coordinates, shown, time, windows.window, replay.motion, ensemble, _units(replay.model))
+    nv = replay.model.nv
+    names, moved = replay.coordinates[:nv], replay.motion[:, :nv]
+    motion(path, names, shown, time, windows.window, moved, ensemble[:, :, :nv], _units(replay.model))
 
 
 def show(found: MotionScore) -> None:

@@ -106,9 +106,18 @@ class Readings:
         moving = out[out > 1e-9]
         return np.where(out > 1e-9, out, moving.min() if len(moving) else 1.0)
 
-    def noise(self) -> Array:
-        """Standard deviations of white noise, (m,), from third differences within windows; 0 where too few."""
-        third = np.diff(self.motion, n=3, axis=0)
+    def noise(self, differences: Array | None = None) -> Array:
+        """Standard deviations of white noise, (m,), from third differences within windows; 0 where too few.
+
+        Args:
+            differences: (K, m) of a simulation from what was measured: where it is near, they hold less motion that
+                could be taken for noise; the lesser of both counts.
+        """
+        found = self._white(self.motion)
+        return found if differences is None else np.minimum(found, self._white(differences))
+
+    def _white(self, series: Array) -> Array:
+        third = np.diff(series, n=3, axis=0)
         whole = self._windows.window[3:] == self._windows.window[:-3]
         out = np.zeros(len(self.names))
         for i in range(len(self.names)):

@@ -124,9 +124,13 @@ class Replay:
         """What was measured, less the window's start, (k, m); NaN where nothing was."""
         return self._readings.motion
 
-    def noise(self) -> Array:
-        """White noise of what was measured, (m,) standard deviations, from third differences within windows."""
-        return self._readings.noise()
+    def noise(self, differences: Array | None = None) -> Array:
+        """White noise of what was measured, (m,) standard deviations, from third differences within windows.
+
+        Args:
+            differences: (k, m) of a simulation that is near what was measured.
+        """
+        return self._readings.noise(differences)
 
     def predictions(self, values: Array) -> Array:
         """Scaled differences, (n, k, m) for k samples of m coordinates; NaN also where nothing was measured."""
@@ -169,15 +173,15 @@ class Replay:
 
     # simulation
 
-    def differences(self, columns: Columns, windows: Windows | None = None) -> Array:
+    def differences(self, columns: Columns, windows: Windows | Sequence[Windows] | None = None) -> Array:
         """Predicted minus measured for n Draws, (n, k, m) in rad, m, rad/s and m/s.
 
         Args:
             columns: the Draws.
-            windows: the same windows from other start states; by default the measured ones.
+            windows: the same windows from other start states, for all Draws or for each; by default the measured ones.
         """
-        starts = windows or self.windows
-        n = max((len(column) for column in columns.values()), default=1)
+        each = [windows or self.windows] if windows is None or isinstance(windows, Windows) else list(windows)
+        n = max((len(column) for column in columns.values()), default=len(each))
         out = np.full((n, len(self.windows.window), len(self.coordinates)), np.nan)
         good = np.flatnonzero(self.plan.allowed(columns)) if columns else np.arange(n)
         together = max(1, self._rows // len(self.windows))  # Draws at a time
@@ -189,7 +193,7 @@ class Replay:
             part = np.full((len(draws), *out.shape[1:]), np.nan)
             for first in range(0, len(self.windows), width):
                 which = slice(first, min(first + width, len(self.windows)))
-                self._simulate(which, len(draws), arrays, part, starts)
+                self._simulate(which, len(draws), arrays, part, [each[i] for i in draws] if len(each) > 1 else each)
             part[refused] = np.nan
             out[draws] = part
         self.sim_steps += len(good) * len(self.windows.window)
@@ -209,14 +213,17 @@ class Replay:
                 return np.unique(np.asarray(error.ids) % draws)
         return ids[:0]
 
-    def _simulate(self, which: slice, draws: int, arrays: dict[str, Array], out: Array, starts: Windows) -> None:
+    def _simulate(
+        self, which: slice, draws: int, arrays: dict[str, Array], out: Array, starts: Sequence[Windows]
+    ) -> None:
         """Fills the differences of the windows `which` into `out`, (draws, k, m)."""
         timestep = float(self.model.opt.timestep)
         count = which.stop - which.start
         ids = np.arange(count * draws)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         for name in ("qpos", "qvel"):
-            self._batch.bind(name)[ids] = np.repeat(getattr(starts, name)[which], draws, axis=0)
+            states = np.stack([getattr(start, name)[which] for start in starts], axis=1)  # (windows, 1 or draws, size)
+            self._batch.bind(name)[ids] = np.repeat(states, draws // len(starts), axis=1).reshape(len(ids), -1)
         if self.model.na:
             self._batch.bind("act")[ids] = np.repeat(self._activations[which], draws, axis=0)
         if self.model.nu:
@@ -224,7 +231,7 @@ class Replay:
         self._history.fill(self._batch, ids, lambda times: self._controls(which, times, draws))
         before = self._batch.warning[ids, :, 1].sum(axis=1)
         last = {name: np.array(self._batch.bind(name)[ids]) for name in self._readings.fields}
-        steps = starts.steps[which]
+        steps = self.windows.steps[which]
         longest, done = int(steps[0]), 0
         span = max(1, _NUMBERS // (len(ids) * (self.model.nq + self.model.nv + self.model.nu)))
         while done < longest:
@@ -234,13 +241,13 @@ class Replay:
             part = slice(which.start, which.start + active)
             times = (done + np.arange(todo) + 0.5) * timestep  # the control in force at the middle of each step
             controls = self._controls(part, times, draws) if self.model.nu else None
-            states = {name: np.empty((len(rows), todo, last[name].shape[1])) for name in self._readings.fields}
+            passed = {name: np.empty((len(rows), todo, last[name].shape[1])) for name in self._readings.fields}
             try:
-                self._batch.rollout(todo, controls, _CTRL, list(states), rows, out=states)
+                self._batch.rollout(todo, controls, _CTRL, list(passed), rows, out=passed)
             except batch.SimulationError as error:
                 before[np.asarray(error.ids)] = -1  # the others ran
-            self._readings.read(part, done, states, {k: v[: len(rows)] for k, v in last.items()}, draws, out)
-            last = {name: states[name][:, -1].copy() for name in self._readings.fields}  # (rows, size)
+            self._readings.read(part, done, passed, {k: v[: len(rows)] for k, v in last.items()}, draws, out)
+            last = {name: passed[name][:, -1].copy() for name in self._readings.fields}  # (rows, size)
             done += todo
         diverged = (self._batch.warning[ids, :, 1].sum(axis=1) != before).reshape(count, draws)
         self._readings.settle(which, diverged, arrays, out)

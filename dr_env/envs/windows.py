@@ -58,6 +58,14 @@ class Windows:
             mujoco.mj_integratePos(model, state, direction[: model.nv], 1.0)
         return dataclasses.replace(self, qpos=qpos, qvel=self.qvel + direction[model.nv :])
 
+    def blurred(self, model: mujoco.MjModel, noise: Array, rng: np.random.Generator) -> Windows:
+        """The same windows from states that are as far off as measured ones are: white noise, (2 nv,) deviations."""
+        off = rng.normal(size=(len(self), 2 * model.nv)) * noise
+        qpos = self.qpos.copy()
+        for state, way in zip(qpos, off[:, : model.nv].copy(), strict=True):
+            mujoco.mj_integratePos(model, state, way, 1.0)
+        return dataclasses.replace(self, qpos=qpos, qvel=self.qvel + off[:, model.nv :])
+
 
 def cut(model: mujoco.MjModel, logs: Sequence[Log], window: float, stride: float | None = None) -> Windows:
     """Cuts recordings into windows.

@@ -1,0 +1,75 @@
+"""Start states are measured with noise, which bands of predicted motion know."""
+
+import numpy as np
+import pytest
+
+from dr_env import Spec, make_task
+from dr_env.cli.models import load_mjspec
+from dr_env.cli.recordings import Bench
+from dr_env.cli.tune_score import evaluate_spec, middle_of
+from dr_env.envs.recorder import record
+from dr_env.envs.replay import Replay
+
+_SHARE = 0.02  # of each number's own deviation
+
+
+def _bench(task, noise):
+    logs = record(task, Spec(), 4, 5.0, 0, noise=noise)
+    mjspec, observations = load_mjspec(task)
+    return Bench(mjspec, observations, tuple(logs))
+
+
+def _replay(bench) -> Replay:
+    return bench.replay(Spec(), bench.logs, 0.5, velocities=True, need_values=False)
+
+
+@pytest.mark.parametrize("task", ["cartpole", "pendulum", "hopper"])
+def test_noise_of_positions_and_velocities_is_found(task):
+    bench = _bench(task, _SHARE)
+    replay = _replay(bench)
+    clean = record(task, Spec(), 4, 5.0, 0)
+    states = [np.stack([np.concatenate([log.qpos, log.qvel], 1) for log in logs]) for logs in (bench.logs, clean)]
+    true = (states[0] - states[1]).std((0, 1))  # none of these tasks has a quaternion
+    found = replay.noise(replay.differences(middle_of(replay))[0])
+    assert np.all(found > 0.7 * true) and np.all(found < 1.5 * true)
+
+
+def test_motion_is_not_taken_for_noise_where_a_simulation_explains_it():
+    replay = _replay(_bench("cartpole", 0.0))
+    near = replay.noise(replay.differences(middle_of(replay))[0])
+    assert np.all(near < 1e-9) and np.all(replay.noise()[2:] > 1e-5)
+
+
+@pytest.mark.parametrize("task", ["cartpole", "pendulum", "hopper"])
+def test_bands_of_the_true_model_hold_what_noise_makes_of_it(task):
+    found, _ = evaluate_spec(_bench(task, _SHARE), Spec(), 0.5, 64, 0)
+    for name, bands in found.coverage.items():
+        assert 0.35 < bands["50"] < 0.65, name
+        assert 0.8 < bands["90"] < 0.97, name
+
+
+def test_bands_of_the_true_model_and_exact_recordings_are_thin():
+    found, replay = evaluate_spec(_bench("cartpole", 0.0), Spec(), 0.5, 16, 0)
+    assert max(found.spread.values()) < 1e-6 and max(found.rmse.values()) < 1e-6
+    assert replay.model.nv == len(found.rmse)  # velocities are looked at, and not scored
+
+
+def test_start_states_of_its_own_for_each_draw():
+    replay = _replay(_bench("cartpole", 0.0))
+    model, rng = replay.model, np.random.default_rng(0)
+    moved = [replay.windows.blurred(model, np.full(4, 0.01), rng) for _ in range(3)]
+    together = replay.differences({}, moved)
+    alone = np.stack([replay.differences({}, each)[0] for each in moved])
+    np.testing.assert_array_equal(together, alone)
+    assert np.ptp(together, axis=0).max() > 1e-3
+    still = replay.windows.blurred(model, np.zeros(4), rng)
+    np.testing.assert_array_equal(replay.differences({}, still), replay.differences({}))
+
+
+def test_orientations_stay_orientations():
+    task = make_task("cube_toss")
+    bench = _bench("cube_toss", 0.0)
+    replay = bench.replay(Spec(), bench.logs, 0.2, velocities=True, need_values=False)
+    moved = replay.windows.blurred(replay.model, np.full(12, 0.1), np.random.default_rng(0))
+    np.testing.assert_allclose(np.linalg.norm(moved.qpos[:, 3:7], axis=1), 1.0, atol=1e-12)
+    assert task.name == "cube_toss" and np.abs(moved.qpos - replay.windows.qpos).max() > 0.05
