@@ -9,11 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dr_env.binding import describe_fields, offers, propose
-from dr_env.cli.models import load_model
+from dr_env.binding import build_model, describe_fields, offers, propose
+from dr_env.cli.models import load_mjspec
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
 from dr_env.spec import Spec
+
+# compiles bodies that MuJoCo treats as simple as an environment does where their centre of mass may move
+_EVERYTHING = """
+format: dr_env/1
+entries:
+  centre_of_mass: {select: {body: "*"}, field: com, operation: add, distribution: {type: constant, value: 0}}
+"""
 
 
 def inspect(
@@ -38,7 +45,8 @@ def inspect(
             raise DREnvError("--write-spec: needs a model, an MJCF file or an installed task")
         print(describe_fields())
         return
-    build, names = load_model(model, Spec())
+    mjspec, names = load_mjspec(model)
+    build = build_model(mjspec, Spec.from_yaml(_EVERYTHING) if len(mjspec.bodies) > 1 else Spec(), names)
     console = Console()
     if not console.is_terminal:
         console.width = 100_000  # a file or a pipe, where nothing is cut off to fit

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.cli.bars import bars
@@ -46,16 +47,23 @@ def check(
     if model is not None:
         build, names = load_model(model, spec)
         plan = spec.bind(build.model, names, build)
-    table = Table("name", "field", "operation", "distribution", "drawn", "matches")
+    console = Console()
+    if not console.is_terminal:
+        console.width = 100_000  # a file or a pipe, where nothing is cut off to fit
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("name", "field", "operation", "distribution", "drawn"):
+        table.add_column(heading, overflow="fold", min_width=len(heading))
+    table.add_column("matches", no_wrap=True, min_width=8, max_width=24 if console.is_terminal else None)
     bound = {entry.name: entry for entry in plan.entries} if plan else {}
     for name, drawn in spec.drawn.items():
         form = drawn.distribution.to_dict()
         numbers = ", ".join(f"{key} {value}" for key, value in form.items() if key != "type")
         when = drawn.trigger if drawn.every is None else f"every {drawn.every} s"
         field, operation = (drawn.field, drawn.operation) if isinstance(drawn, Entry) else ("-", "-")
-        matches = ", ".join(bound[name].matches) if name in bound else "-"
-        table.add_row(name, field, operation, f"{form['type']} ({numbers})", when, matches)
-    console = Console()
+        found = bound[name].matches if name in bound else ()
+        matches = f"{len(found)}: {', '.join(found)}" if found else "-"
+        cells = (name, field, operation, f"{form['type']} ({numbers})", when, matches)
+        table.add_row(*(escape(cell) for cell in cells))
     console.print(table)
     fit = f"fits {model}" if plan else "well formed; give --model to check its names"
     console.print(f"{file}: {_count(spec)}, {fit}", markup=False, highlight=False, soft_wrap=True)

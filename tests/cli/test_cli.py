@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dr_env import make_task
 from dr_env.cli.main import main
 
 SMALL = ["--quiet", "--set", "num_envs=16", "--set", "n_steps=16", "--set", "batch_size=64"]
@@ -129,6 +130,18 @@ def test_spec_check_and_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out)["title"] == "dr_env randomization"
     main(["spec", "schema", "--out", str(tmp_path / "schema.json")])
     assert json.loads((tmp_path / "schema.json").read_text())["properties"]["entries"]
+
+
+def test_inspect_lists_centres_of_mass_that_an_environment_compiles_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert make_task("cube_toss").mjspec().compile().body_simple[1]
+    main(["inspect", "cube_toss"])
+    assert "body com[0..2]" in capsys.readouterr().out
+
+
+def test_inspect_of_a_model_without_bodies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "floor.xml").write_text("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+    main(["inspect", str(tmp_path / "floor.xml")])
+    assert "geom friction" in capsys.readouterr().out
 
 
 def test_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
