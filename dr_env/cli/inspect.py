@@ -21,6 +21,8 @@ format: dr_env/1
 entries:
   centre_of_mass: {select: {body: "*"}, field: com, operation: add, distribution: {type: constant, value: 0}}
 """
+_WIDE = 150  # columns of a terminal from which there is room for notes
+_WIDTHS = {"nominal": 24, "unit": 10, "legal": 16, "objects": 24}
 
 
 def inspect(
@@ -50,19 +52,23 @@ def inspect(
     console = Console()
     if not console.is_terminal:
         console.width = 100_000  # a file or a pipe, where nothing is cut off to fit
+    noted = console.width >= _WIDE
     table = Table(box=None, padding=(0, 2, 0, 0))
-    widest = 48 if console.is_terminal else None
-    for heading in ("field", "nominal", "unit", "legal", "objects", "note"):
-        table.add_column(
-            heading, no_wrap=True, min_width=28 if heading in ("field", "nominal") else 8, max_width=widest
-        )
+    for heading in ("field", "nominal", "unit", "legal", "objects", *(["note"] if noted else [])):
+        widest = _WIDTHS.get(heading) if console.is_terminal else None
+        least = widest if noted and widest else len(heading)
+        table.add_column(heading, no_wrap=True, min_width=least, max_width=widest)
     for offer in offers(build.model, names):
         field = offer.field
         label = f"{field.kind} {field.name}" + (f"[0..{field.components - 1}]" if field.components > 1 else "")
         objects = "" if field.kind == "option" else f"{len(offer.names)}: {', '.join(offer.names)}"
-        row = (label, offer.values, field.unit, offer.legal, objects, field.note)
+        row = (label, offer.values, field.unit, offer.legal, objects, *([field.note] if noted else []))
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
+    if not noted:
+        console.print(
+            f"more in a terminal of {_WIDE} columns, or in a file: dr-env inspect {model} > FILE", markup=False
+        )
     if write_spec is not None:
         if write_spec.exists() and not overwrite:
             raise DREnvError(f"{write_spec}: exists; choose another file or --overwrite")
