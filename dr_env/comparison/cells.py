@@ -26,6 +26,7 @@ _QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dropo+floor": ("dropo", {"evaluations": 300, "samples": 30, "floor": True}),
     "edropo": ("dropo", {"evaluations": 300, "samples": 30, "entropy": 0.1}),
     "npdr": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60}),
+    "npdr+floor": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60, "floor": True}),
     "none": ("none", {}),
     "uniform20": ("uniform20", {}),
     "wide": ("wide", {}),
@@ -44,10 +45,11 @@ _FULL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "dropo+floor": ("dropo", {"floor": True}),
     "edropo": ("dropo", {"entropy": 0.1}),
     "npdr": ("npdr", {}),
+    "npdr+floor": ("npdr", {"floor": True}),
 }
 LIKELIHOOD = (
     "credible", "gauss_newton", "gauss_newton+parameters", "point", "simopt", "simopt+floor", "dropo", "dropo+floor",
-    "edropo", "npdr",
+    "edropo", "npdr", "npdr+floor",
 )  # fmt: skip
 _TRANSFER = (
     "none", "uniform20", "wide", "oracle", "random", "cem", "bayrn",
@@ -179,7 +181,7 @@ def _length(tier: Tier, task: str, full: bool, steps: int | None) -> int:
 
 def _default() -> tuple[str, ...]:
     """Without what takes longest for least news."""
-    return tuple(method for method in LIKELIHOOD if method not in ("edropo", "simopt+floor"))
+    return tuple(method for method in LIKELIHOOD if method not in ("edropo", "simopt+floor", "npdr+floor"))
 
 
 def _chosen(
