@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dr_env.binding import build_model, describe_fields, offers, propose
+from dr_env.cli.consoles import uncut_console
 from dr_env.cli.models import load_mjspec
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
@@ -49,9 +49,7 @@ def inspect(
         return
     mjspec, names = load_mjspec(model)
     build = build_model(mjspec, Spec.from_yaml(_EVERYTHING) if len(mjspec.bodies) > 1 else Spec(), names)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 100_000  # a file or a pipe, where nothing is cut off to fit
+    console = uncut_console()
     noted = console.width >= _WIDE
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("field", "nominal", "unit", "legal", "objects", *(["note"] if noted else [])):

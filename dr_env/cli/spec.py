@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dr_env.cli.bars import bars
+from dr_env.cli.consoles import uncut_console
 from dr_env.cli.models import load_model, load_task
 from dr_env.envs import try_out
 from dr_env.errors import DREnvError
@@ -47,9 +48,7 @@ def check(
     if model is not None:
         build, names = load_model(model, spec)
         plan = spec.bind(build.model, names, build)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 100_000  # a file or a pipe, where nothing is cut off to fit
+    console = uncut_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("name", "field", "operation", "distribution", "drawn"):
         table.add_column(heading, overflow="fold", min_width=len(heading))

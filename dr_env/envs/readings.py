@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dr_env.envs.task import state_names
 from dr_env.envs.windows import Windows
 from dr_env.tuning.rotation import rotation_between
+from dr_env.tuning.white import white_noise
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -113,18 +114,9 @@ class Readings:
             differences: (K, m) of a simulation from what was measured: where it is near, they hold less motion that
                 could be taken for noise; the lesser of both counts.
         """
-        found = self._white(self.motion)
-        return found if differences is None else np.minimum(found, self._white(differences))
-
-    def _white(self, series: Array) -> Array:
-        third = np.diff(series, n=3, axis=0)
-        whole = self._windows.window[3:] == self._windows.window[:-3]
-        out = np.zeros(len(self.names))
-        for i in range(len(self.names)):
-            column = third[whole, i] if len(whole) else third[:0, i]
-            column = column[~np.isnan(column)]
-            out[i] = 1.4826 * float(np.median(np.abs(column))) / np.sqrt(20) if len(column) else 0.0
-        return out
+        window = self._windows.window
+        found = white_noise(self.motion, window)
+        return found if differences is None else np.minimum(found, white_noise(differences, window))
 
     def read(
         self, which: slice, done: int, states: Mapping[str, Array], last: Mapping[str, Array], draws: int, out: Array

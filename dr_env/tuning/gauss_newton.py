@@ -19,6 +19,7 @@ from dr_env.tuning.identification import notes_of
 from dr_env.tuning.least_squares import Fit, Problem
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.tuner import Simulator, Tuner
+from dr_env.tuning.white import white_noise
 
 Array = NDArray[np.float64]
 
@@ -235,7 +236,7 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, c
     prior's spread does not hold so much, the least c that holds nearly as much as the most does.
     """
     ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
-    noise = _white(fit.residuals, problem.measured, clusters)  # (m,)
+    noise = white_noise(np.where(problem.measured, fit.residuals, np.nan), clusters)  # (m,)
     dimensions = len(fit.point)
     unit = qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
     normal = special.ndtri(np.clip(unit, 1e-6, 1 - 1e-6))
@@ -256,21 +257,6 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, c
     chosen = next(factor for factor, held in shares.items() if held >= wanted)
     middle = chosen / np.sqrt(_FACTORS[1])
     return middle if chosen > problem.dilution and share(middle) >= wanted else chosen
-
-
-def _white(residuals: Array, measured: NDArray[np.bool_], clusters: NDArray[np.intp]) -> Array:
-    """The white part of each coordinate's residuals, (m,), from their third differences within windows."""
-    kernel = np.array([1.0, -3.0, 3.0, -1.0])
-    out = np.zeros(residuals.shape[1])
-    if len(residuals) < 8:
-        return out
-    whole = clusters[3:] == clusters[:-3]
-    for i in range(residuals.shape[1]):
-        third = np.convolve(residuals[:, i], kernel, "valid")
-        third = third[whole & measured[3:, i] & measured[:-3, i]]
-        if len(third):
-            out[i] = 1.4826 * float(np.median(np.abs(third))) / np.sqrt(20)
-    return out
 
 
 def _inverse(matrix: Array) -> Array:
