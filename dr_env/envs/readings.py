@@ -116,7 +116,10 @@ class Readings:
         """
         window = self._windows.window
         found = white_noise(self.motion, window)
-        return found if differences is None else np.minimum(found, white_noise(differences, window))
+        if differences is None:
+            return found
+        lost = np.isnan(differences).all(axis=0)  # the simulation diverged, and tells nothing
+        return np.where(lost, found, np.minimum(found, white_noise(differences, window)))
 
     def read(
         self, which: slice, done: int, states: Mapping[str, Array], last: Mapping[str, Array], draws: int, out: Array

@@ -180,8 +180,13 @@ class Replay:
             columns: the Draws.
             windows: the same windows from other start states, for all Draws or for each; by default the measured ones.
         """
-        each = [windows or self.windows] if windows is None or isinstance(windows, Windows) else list(windows)
+        starts = self.windows if windows is None else windows
+        each = [starts] if isinstance(starts, Windows) else list(starts)
         n = max((len(column) for column in columns.values()), default=len(each))
+        if len(each) not in (1, n):
+            raise DREnvError(
+                f"windows: got {len(each)} sets of start states, expected one, or one for each of {n} Draws"
+            )
         out = np.full((n, len(self.windows.window), len(self.coordinates)), np.nan)
         good = np.flatnonzero(self.plan.allowed(columns)) if columns else np.arange(n)
         together = max(1, self._rows // len(self.windows))  # Draws at a time

@@ -9,6 +9,7 @@ from dr_env.cli.recordings import Bench
 from dr_env.cli.tune_score import evaluate_spec, middle_of
 from dr_env.envs.recorder import record
 from dr_env.envs.replay import Replay
+from dr_env.errors import DREnvError
 
 _SHARE = 0.02  # of each number's own deviation
 
@@ -38,6 +39,7 @@ def test_motion_is_not_taken_for_noise_where_a_simulation_explains_it():
     replay = _replay(_bench("cartpole", 0.0))
     near = replay.noise(replay.differences(middle_of(replay))[0])
     assert np.all(near < 1e-9) and np.all(replay.noise()[2:] > 1e-5)
+    np.testing.assert_array_equal(replay.noise(np.full_like(replay.motion, np.nan)), replay.noise())  # it diverged
 
 
 @pytest.mark.parametrize("task", ["cartpole", "pendulum", "hopper"])
@@ -62,6 +64,8 @@ def test_start_states_of_its_own_for_each_draw():
     alone = np.stack([replay.differences({}, each)[0] for each in moved])
     np.testing.assert_array_equal(together, alone)
     assert np.ptp(together, axis=0).max() > 1e-3
+    with pytest.raises(DREnvError, match="3 sets of start states"):
+        replay.differences({"anything": np.zeros(2)}, moved)
     still = replay.windows.blurred(model, np.zeros(4), rng)
     np.testing.assert_array_equal(replay.differences({}, still), replay.differences({}))
 
