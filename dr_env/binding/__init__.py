@@ -2,6 +2,7 @@
 
 from dr_env.binding.build import Build
 from dr_env.binding.compile import build_model, compile_model
+from dr_env.binding.delays import whole_steps
 from dr_env.binding.describe import describe_fields
 from dr_env.binding.fields import FIELDS, Field, find_field
 from dr_env.binding.fields_image import IMAGE_NEUTRAL, IMAGED
@@ -42,4 +43,5 @@ __all__ = [
     "read_image",
     "same_form",
     "seen_entries",
+    "whole_steps",
 ]

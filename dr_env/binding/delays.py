@@ -16,6 +16,11 @@ from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
 
+_ROUNDED = 1e-9  # of a timestep
+
+DELAYS = ("actuator_delay", "sensor_delay")
+"""Arrays of seconds that act in whole timesteps."""
+
 # what adds up to a delay, by the kind of object that has the buffer
 _PARTS = {"actuator": ("actuator_delay", "action.jitter"), "sensor": ("sensor_delay",)}
 
@@ -48,6 +53,11 @@ class Buffers:
         )
 
 
+def whole_steps(delays: Array, timestep: float) -> Array:
+    """Delays in s as the nearest whole timesteps, which MuJoCo would round up."""
+    return np.asarray(np.floor(delays / timestep + 0.5 + _ROUNDED) * timestep)
+
+
 def delay_samples(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> dict[tuple[str, int], int]:
     """Buffer samples that a Spec's delays need: (kind, object) -> ceil(longest delay / timestep).
 
@@ -58,7 +68,7 @@ def delay_samples(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -
         touched = sorted({i for entry in entries if entry.field.array in parts for i in entry.flat.tolist()})
         if touched:
             longest = np.sum([_longest(spec, entries, buffers.nominal[array], array) for array in parts], axis=0)
-            counts = np.ceil(longest / buffers.timestep - 1e-9).astype(int)
+            counts = np.ceil(longest / buffers.timestep - _ROUNDED).astype(int)
             needed.update({(kind, i): int(counts[i]) for i in touched if counts[i] > 0})
     return needed
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from dr_env.binding import checks
 from dr_env.binding.build import Build, check_replay, compiled_names
 from dr_env.binding.context import Context
-from dr_env.binding.delays import Buffers, check_delays
+from dr_env.binding.delays import DELAYS, Buffers, check_delays, whole_steps
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.dressing import check_textures
 from dr_env.binding.fields_looks import is_visual
@@ -260,12 +260,15 @@ class Plan:
 
     # writing
 
-    def realise(self, columns: Mapping[str, ArrayLike], names: frozenset[str] | None = None) -> Arrays:
+    def realise(
+        self, columns: Mapping[str, ArrayLike], names: frozenset[str] | None = None, whole: bool = True
+    ) -> Arrays:
         """Field values of n Draws, computed from the nominal ones: array name -> (n, size).
 
         Args:
             columns: the Draws.
             names: the arrays to compute, with those that they follow from; by default all.
+            whole: whether delays are the nearest whole timesteps, as simulations have them.
         """
         names = names if names is not None else frozenset(self.nominal)
         count = max((len(np.asarray(column)) for column in columns.values()), default=1)
@@ -288,6 +291,8 @@ class Plan:
         for name, derived in DERIVED.items():
             if name in arrays and arrays.keys() >= set(derived.writes):
                 derived.apply(arrays[name], self.nominal[name], arrays)
+        for name in names.intersection(DELAYS if whole else ()):
+            arrays[name] = whole_steps(arrays[name], self._buffers.timestep)
         for name in self._single & names:
             arrays[name] = arrays[name].astype(np.float32).astype(np.float64)  # what the model will hold
         return arrays

@@ -26,7 +26,7 @@ from dr_env.evaluation.plots_motion import marginals
 from dr_env.files import check_writable, write_text
 from dr_env.rng import digest
 from dr_env.spec import Spec
-from dr_env.tuning import Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class
+from dr_env.tuning import Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class, with_latency
 
 Array = NDArray[np.float64]
 
@@ -42,6 +42,7 @@ def fit(
     data: Path | None = None,
     method: str = "gauss_newton",
     window: str = "0.5",
+    latency: float = 0.0,
     folds: int = 0,
     seed: int = 0,
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
@@ -64,6 +65,7 @@ def fit(
         data: The folder of the recordings, by default the column map's.
         method: The tuner; see `dr-env tune methods`.
         window: Seconds from one reset to the recorded state to the next, or `whole`.
+        latency: Fit too by how much, at most, actuators act later than the Spec says, in seconds; 0 leaves it out.
         folds: Cross-validate first: fit so many times, each without one part of the recordings, and score on that.
         seed: Of everything random.
         set: A number of the method's, such as spread=parameters; may be repeated.
@@ -73,7 +75,7 @@ def fit(
         report: A folder for report.html, report.json and figures.
         quiet: No progress bar.
     """
-    prior = Spec.load(spec)
+    prior = with_latency(Spec.load(spec), latency) if latency else Spec.load(spec)
     options = dict(_option(text) for text in set)
     if "transitions" not in tuner_class(method).needs:
         raise DREnvError(f"--method: {method} takes no recordings; see dr-env tune methods")

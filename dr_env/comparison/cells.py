@@ -14,10 +14,12 @@ Tier = Literal[0, 1, 2]
 
 FORMAT = "dr_env/comparison/1"
 
-# how methods are run: the tuner's name and its options
+# how methods are run: the tuner's name and its options; `latency` is the protocol's
 _QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "credible": ("credible", {}),
+    "credible+latency": ("credible", {"latency": 2}),
     "gauss_newton": ("gauss_newton", {}),
+    "gauss_newton+latency": ("gauss_newton", {"latency": 2}),
     "gauss_newton+parameters": ("gauss_newton", {"spread": "parameters"}),
     "point": ("point", {}),
     "simopt": ("simopt", {}),
@@ -48,12 +50,13 @@ _FULL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "npdr+floor": ("npdr", {"floor": True}),
 }
 LIKELIHOOD = (
-    "credible", "gauss_newton", "gauss_newton+parameters", "point", "simopt", "simopt+floor", "dropo", "dropo+floor",
-    "edropo", "npdr", "npdr+floor",
+    "credible", "credible+latency", "gauss_newton", "gauss_newton+latency", "gauss_newton+parameters", "point",
+    "simopt", "simopt+floor", "dropo", "dropo+floor", "edropo", "npdr", "npdr+floor",
 )  # fmt: skip
 _TRANSFER = (
     "none", "uniform20", "wide", "oracle", "random", "cem", "bayrn",
-    "point", "simopt", "dropo+floor", "gauss_newton", "credible", "grown",
+    "point", "simopt", "dropo+floor", "gauss_newton", "credible", "credible+latency",
+    "grown",
 )  # fmt: skip
 
 
@@ -70,7 +73,7 @@ class Cell:
         seed: of everything random; in tier 0 of the hidden target too.
         target: the hidden target's number, in tiers 1 and 2.
         steps: of training for each policy, in tiers 1 and 2.
-        options: of the tuner.
+        options: of the tuner, and `latency`.
         training: numbers of the training's configuration that are not the task's own, in tiers 1 and 2.
     """
 
@@ -85,6 +88,16 @@ class Cell:
     tuner: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def latency(self) -> int:
+        """Control steps by which the method is told that commands may act late; 0 for not at all."""
+        return int(self.options.get("latency", 0))
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The tuner's own options."""
+        return {key: value for key, value in self.options.items() if key != "latency"}
 
     @property
     def name(self) -> str:

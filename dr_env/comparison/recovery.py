@@ -15,7 +15,7 @@ from dr_env.comparison.targets import hidden, record, truth_of
 from dr_env.envs import make_task
 from dr_env.envs.replay import Replay
 from dr_env.spec import Spec
-from dr_env.tuning import Ledger, TargetTransitions, make_tuner
+from dr_env.tuning import Ledger, TargetTransitions, make_tuner, with_latency
 
 Array = NDArray[np.float64]
 
@@ -38,23 +38,26 @@ def recover(cell: Cell) -> dict[str, Any]:
     target = hidden(cell.task, prior, cell.seed, cell.condition == "delay")
     noisy = cell.condition == "noisy"
     dt = make_task(cell.task).dt
+    told = with_latency(prior, cell.latency * dt) if cell.latency else prior
     evidence = TargetTransitions(record(cell.task, target, cell.size, cell.seed, noisy), dt)
     begin = time.perf_counter()
-    tuner = make_tuner(cell.tuner, prior, cell.seed, cell.options, lambda told: replay(cell.task, prior, told))
+    tuner = make_tuner(cell.tuner, told, cell.seed, cell.numbers, lambda logs: replay(cell.task, told, logs))
     tuner.tell(evidence, Ledger(target_steps=cell.size, target_episodes=len(evidence.logs)))
     seconds = time.perf_counter() - begin
     result = tuner.result()
-    fitted = replay(cell.task, prior, evidence)
-    low, high = fitted.bounds
+    fitted = replay(cell.task, told, evidence)
     drawn = _draws(cell.task, result, fitted.names)
-    unit = (drawn - low) / (high - low)
-    truth = (truth_of(target, fitted.names) - low) / (high - low)
+    hid = [i for i, name in enumerate(fitted.names) if name in prior.entries]
+    names = tuple(fitted.names[i] for i in hid)
+    low, high = (end[hid] for end in fitted.bounds)
+    unit = (drawn[:, hid] - low) / (high - low)
+    truth = (truth_of(target, names) - low) / (high - low)
     ends = {share: np.quantile(unit, [0.5 - share / 2, 0.5 + share / 2], axis=0) for share in (0.5, 0.9)}
     held_out = TargetTransitions(record(cell.task, target, _HELD_OUT, cell.seed + 10_000, noisy), dt)
-    density, curve = _judged(fitted, replay(cell.task, prior, held_out), drawn)
+    density, curve = _judged(fitted, replay(cell.task, told, held_out), drawn)
     middle = np.median(unit, axis=0)
     return {
-        "names": list(fitted.names),
+        "names": list(names),
         "truth": _rounded(truth),
         "median": _rounded(middle),
         "low50": _rounded(ends[0.5][0]),

@@ -19,7 +19,7 @@ from dr_env.envs import grow, make_task
 from dr_env.envs.objective import Objective
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
-from dr_env.tuning import Ledger, TargetReturns, TargetTransitions, Tuner, make_tuner, tuner_class
+from dr_env.tuning import Ledger, TargetReturns, TargetTransitions, Tuner, make_tuner, tuner_class, with_latency
 
 Array = NDArray[np.float64]
 
@@ -43,11 +43,12 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
     prior = prior_of(cell.task, cell.tier)
     target = hidden(cell.task, prior, cell.target, cell.condition == "delay")
     objective, runs = Objective(cell.task, algorithm, cell.steps, cell.training, cell.seed), out / "runs" / cell.name
-    options: Mapping[str, Any] = {"target": target.to_dict()} if cell.tuner == "oracle" else cell.options
+    options: Mapping[str, Any] = {"target": target.to_dict()} if cell.tuner == "oracle" else cell.numbers
     begin = time.perf_counter()
     needs = tuner_class(cell.tuner).needs
-    simulate = (lambda told: replay(cell.task, prior, told)) if "transitions" in needs else None
-    tuner = make_tuner(cell.tuner, prior, cell.seed, options, simulate)
+    told = with_latency(prior, cell.latency * make_task(cell.task).dt) if cell.latency else prior
+    simulate = (lambda logs: replay(cell.task, told, logs)) if "transitions" in needs else None
+    tuner = make_tuner(cell.tuner, told, cell.seed, options, simulate)
     if "transitions" in needs:
         logs = tuple(
             log for episode in range(cell.size)

@@ -10,11 +10,11 @@ import numpy as np
 from mujoco import batch
 
 from dr_env.binding import build_model, compile_model
+from dr_env.envs.commands import Commands
 from dr_env.envs.randomization import as_spec
 from dr_env.envs.recorder import record
 from dr_env.envs.registration import make_task
 from dr_env.envs.replay import Replay
-from dr_env.envs.windows import held_controls
 from dr_env.spec import Spec
 
 _VALUES = 32
@@ -38,8 +38,7 @@ def tune(task_name: str) -> dict[str, Any]:
     columns, _ = replay.plan.sample_columns(np.zeros(_VALUES, np.uint64), ids, np.zeros(_VALUES, np.uint64))
     steps = int(replay.windows.steps.max())
     engine = batch.Batch(replay.model, count * _VALUES)
-    middles = (np.arange(steps) + 0.5) * replay.model.opt.timestep
-    controls = np.repeat(held_controls(logs, replay.windows, slice(0, count), middles), _VALUES, axis=0)
+    controls = Commands(replay.model, logs, replay.windows).during(slice(0, count), 0, steps, _VALUES)
 
     def ours() -> float:
         began = time.perf_counter()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from dr_env.binding import HELD, BatchRows, Build, Plan
 from dr_env.envs.activation import activations
+from dr_env.envs.commands import Commands
 from dr_env.envs.readings import Readings
 from dr_env.envs.values import Values
-from dr_env.envs.windows import Windows, cut, held_controls
+from dr_env.envs.windows import Windows, cut
 from dr_env.errors import DREnvError
 from dr_env.records import Columns
 from dr_env.spec import Spec
@@ -26,17 +28,17 @@ _ROWS = 4096  # simulations in a batch
 _NUMBERS = 2_000_000  # of states recorded at once
 _SAME = 1e-9  # s, between moments that are one
 _CTRL = mujoco.mjtState.mjSTATE_CTRL
+_DELAY = "actuator_delay"
 
 
 class Replay:
     """A `Simulator` (`dr_env.tuning`): what a model does where a recording began, driven as the recording was.
 
     Each window starts from the recorded state and steps by the model's timestep with the recorded controls,
-    held from one sample to the next. Values are written as a Draw's are, so every field of a Spec works;
-    actuators with a delay first obey the controls from before the window. What is random from step to step
-    (noise, lost commands, pushes) is left out; an observation's `bias` counts where the observation is a
-    number of qpos or qvel by name (`qpos.shoulder`). A simulation that diverges gives NaN in its window and
-    disturbs no other.
+    held from one sample to the next and as late as their actuators (`Commands`). Values are written as a Draw's
+    are, so every field of a Spec works. What is random from step to step (noise, lost commands, pushes) is left
+    out; an observation's `bias` counts where the observation is a number of qpos or qvel by name
+    (`qpos.shoulder`). A simulation that diverges gives NaN in its window and disturbs no other.
 
     Differences are on the manifold: angles of unlimited hinges the short way round, orientations as rotation
     vectors in the body's frame (`mju_subQuat`), all in the order of qvel.
@@ -87,9 +89,11 @@ class Replay:
         self.engine_steps = 0
         """Timesteps simulated so far."""
         self._rows = min(_ROWS, max(len(self.windows), 256))
-        self._batch = batch.Batch(self.model, self._rows, min(threads, self._rows))
+        self._commands = Commands(self.model, self.logs, self.windows)
+        played = copy.copy(self.model)
+        played.actuator_delay[:] = self._commands.whole(played.actuator_delay)
+        self._batch = batch.Batch(played, self._rows, min(threads, self._rows))
         self._writer = BatchRows(self._batch, {})
-        self._history = _History(self.model)
         self._activations = activations(self.model, self.logs, self.windows)
 
     # the Simulator
@@ -192,7 +196,7 @@ class Replay:
         together = max(1, self._rows // len(self.windows))  # Draws at a time
         for begin in range(0, len(good), together):
             draws = good[begin : begin + together]
-            arrays = self.plan.realise({name: column[draws] for name, column in columns.items()})
+            arrays = self.plan.realise({name: column[draws] for name, column in columns.items()}, whole=False)
             width = max(1, self._rows // len(draws))  # windows at a time
             refused = self._write(arrays, len(draws), min(width, len(self.windows)))
             part = np.full((len(draws), *out.shape[1:]), np.nan)
@@ -210,7 +214,8 @@ class Replay:
         ids = np.arange(windows * draws)
         for name, values in arrays.items():
             if not name.startswith(HELD):
-                self._writer.write(name, ids, np.tile(values, (windows, 1)))
+                written = self._commands.whole(values) if name == _DELAY else values
+                self._writer.write(name, ids, np.tile(written, (windows, 1)))
         if self.plan.recompute:
             try:
                 self._writer.recompute(ids)
@@ -222,7 +227,6 @@ class Replay:
         self, which: slice, draws: int, arrays: dict[str, Array], out: Array, starts: Sequence[Windows]
     ) -> None:
         """Fills the differences of the windows `which` into `out`, (draws, k, m)."""
-        timestep = float(self.model.opt.timestep)
         count = which.stop - which.start
         ids = np.arange(count * draws)
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
@@ -231,9 +235,9 @@ class Replay:
             self._batch.bind(name)[ids] = np.repeat(states, draws // len(starts), axis=1).reshape(len(ids), -1)
         if self.model.na:
             self._batch.bind("act")[ids] = np.repeat(self._activations[which], draws, axis=0)
+        delays = arrays.get(_DELAY)
         if self.model.nu:
-            self._batch.bind("ctrl")[ids] = self._controls(which, np.array([0.5 * timestep]), draws)[:, 0]
-        self._history.fill(self._batch, ids, lambda times: self._controls(which, times, draws))
+            self._commands.begin(self._batch, ids, which, draws, delays)
         before = self._batch.warning[ids, :, 1].sum(axis=1)
         last = {name: np.array(self._batch.bind(name)[ids]) for name in self._readings.fields}
         steps = self.windows.steps[which]
@@ -244,8 +248,7 @@ class Replay:
             rows = ids[: active * draws]
             todo = min(span, int(steps[active - 1]) - done)
             part = slice(which.start, which.start + active)
-            times = (done + np.arange(todo) + 0.5) * timestep  # the control in force at the middle of each step
-            controls = self._controls(part, times, draws) if self.model.nu else None
+            controls = self._commands.during(part, done, todo, draws, delays) if self.model.nu else None
             passed = {name: np.empty((len(rows), todo, last[name].shape[1])) for name in self._readings.fields}
             try:
                 self._batch.rollout(todo, controls, _CTRL, list(passed), rows, out=passed)
@@ -256,25 +259,3 @@ class Replay:
             done += todo
         diverged = (self._batch.warning[ids, :, 1].sum(axis=1) != before).reshape(count, draws)
         self._readings.settle(which, diverged, arrays, out)
-
-    def _controls(self, which: slice, times: Array, draws: int) -> Array:
-        """Controls of windows at times since their starts, (windows * draws, times, nu)."""
-        return np.repeat(held_controls(self.logs, self.windows, which, times), draws, axis=0)
-
-
-class _History:
-    """The buffers of delayed actuators, filled with the controls from before a window."""
-
-    def __init__(self, model: mujoco.MjModel) -> None:
-        self._buffers = [
-            (actuator, int(model.actuator_historyadr[actuator]) + 2, int(model.actuator_history[actuator, 0]))
-            for actuator in np.flatnonzero(model.actuator_history[:, 0]).tolist()
-        ]
-
-    def fill(self, simulations: batch.Batch, ids: Ids, controls: Callable[[Array], Array]) -> None:
-        """Writes, for each buffer [user, cursor, times (n), values (n)], the controls at its times."""
-        for actuator, first, samples in self._buffers:
-            history = simulations.bind("history")
-            times = np.array(history[ids[0], first : first + samples])
-            columns = np.arange(first + samples, first + 2 * samples)
-            history[ids[:, None], columns] = controls(times)[:, :, actuator]

@@ -162,20 +162,6 @@ def _samples(log: Log, first: int, last: int, timestep: float) -> tuple[Array, I
     return offset, after.astype(np.intp), np.where(exact, 0.0, after - place)
 
 
-def held_controls(logs: Sequence[Log], windows: Windows, which: slice, times: Array) -> Array:
-    """Controls in force in some windows at times since their starts, (windows, times, nu).
-
-    Before the recording's first sample its first control stands in.
-    """
-    out = np.empty((which.stop - which.start, len(times), logs[0].ctrl.shape[1]))
-    for row, w in enumerate(range(which.start, which.stop)):
-        log = logs[windows.log[w]]
-        # a step that begins where a sample was taken obeys that sample's control, whatever rounding says
-        at = np.searchsorted(log.time, windows.start[w] + times + 1e-7, side="right") - 1
-        out[row] = log.ctrl[np.clip(at, 0, len(log.time) - 1)]
-    return out
-
-
 def layout_of(model: mujoco.MjModel) -> tuple[dict[str, tuple[int, int]], ...]:
     """Where a model keeps its joints' qpos and qvel and its actuators' ctrl: (first, count) by name."""
     joints = object_names(model, "joint")

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dr_env.binding import whole_steps
 from dr_env.sensors.blocks import Array, Ids, KeyedBlocks, Keys
 
 
@@ -13,10 +14,10 @@ class DelayJitter:
     """Actuator delays that are redrawn for every control step.
 
     In each control step a motor obeys the control that was sent d seconds ago, where d is the actuator's
-    delay plus a uniform number in 0 .. `jitter` of that step's own. MuJoCo's native delay does it, so it is
-    exact to the next whole timestep. What has arrived is not taken back: where the delay grows so fast that
-    an older control would return, the newer one is held. While delay and jitter together are no
-    longer than a control step, the control of step k therefore takes effect exactly d_k after it is sent.
+    delay plus a uniform number in 0 .. `jitter` of that step's own, to the nearest whole timestep. What has
+    arrived is not taken back: where the delay grows so fast that an older control would return, the newer one is
+    held. While delay and jitter together are no longer than a control step, the control of step k therefore takes
+    effect exactly d_k after it is sent.
 
     Args:
         nominal: the model's actuator delays, (actuators,).
@@ -52,7 +53,7 @@ class DelayJitter:
         if not self._active:
             return
         jitter = self.arrays["action.jitter"][ids]
-        drawn = self.arrays["actuator_delay"][ids] + jitter * self._uniform.next(ids)
+        drawn = whole_steps(self.arrays["actuator_delay"][ids] + jitter * self._uniform.next(ids), self._timestep)
         # the control in force is that of so many control steps ago
         age = np.ceil((self._last[ids] + self._timestep) / self._dt - 1e-9)
         self._last[ids] = self._delays[ids] = np.where(jitter > 0, np.minimum(drawn, age * self._dt), drawn)

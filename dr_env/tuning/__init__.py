@@ -1,12 +1,14 @@
 """Tuning: from evidence of a target to the ranges of a Spec."""
 
 from dr_env.tuning.evidence import Evidence, Log, SimEpisodes, TargetImages, TargetReturns, TargetTransitions
+from dr_env.tuning.latency import LATENCY, with_latency
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.ranges import spread_of
 from dr_env.tuning.registry import make_tuner, tuner_class, tuner_names
 from dr_env.tuning.tuner import NoOptions, Restartable, Simulate, Simulator, Tuner
 
 __all__ = [
+    "LATENCY",
     "Evidence",
     "Ledger",
     "Log",
@@ -23,4 +25,5 @@ __all__ = [
     "spread_of",
     "tuner_class",
     "tuner_names",
+    "with_latency",
 ]

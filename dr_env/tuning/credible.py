@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from dr_env.errors import DREnvError
+from dr_env.tuning.latency import delays_of
 from dr_env.tuning.likelihood import LikelihoodTuner
 from dr_env.tuning.mixed import Mixed, States, fit
 from dr_env.tuning.problem import Problem
@@ -35,7 +36,7 @@ class CredibleOptions:
     starts: int = 16  # points of the prior that are tried first
     iterations: int = 15  # Gauss-Newton steps, at most
     freedom: float = 4.0  # of the Student t that residuals have
-    lags: int = 2  # transitions by which an effect may come late
+    lags: int = 2  # transitions by which an effect may come late, where the Spec varies no actuator's delay
     blocks: int = 10  # parts of the recordings that must agree with each other
     share: float = 0.5  # of the spread between transitions, in what is believed
 
@@ -93,24 +94,29 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             heard, doubt = noisy.echo
             last, states = (noisy, states) if heard - doubt > _ECHO else (last, None)
         covariance = last.total(options.share)
-        if options.lags and len(here) > options.lags:
+        if self._lags and len(here) > self._lags:
             # what the last lag changed, those that are left out may change as well
-            fewer = self._mixed(problem, here, slopes, point, last, _LAST, options.lags - 1, states)
+            fewer = self._mixed(problem, here, slopes, point, last, _LAST, self._lags - 1, states)
             change = np.clip(point + last.shift, 0.0, 1.0) - np.clip(point + fewer.shift, 0.0, 1.0)
             covariance = covariance + _DRIFT**2 * np.diag(change**2)
         mean = np.clip(point + last.shift, 0.0, 1.0)
         self.notes = tuple(self._late(problem, mean, last))
         return mean, covariance
 
+    @property
+    def _lags(self) -> int:
+        """A delay that is simulated needs no second account of it, which is linear and would compete."""
+        return 0 if delays_of(self.prior) else self.options.lags
+
     def _late(self, problem: Problem, mean: Array, found: Mixed) -> Iterator[str]:
         """Actuators that act late, in words."""
         lags, errors = (each / problem.coordinates.whole(mean) for each in found.lag())
         for name, lag, error in zip(problem.coordinates.names, lags, np.abs(errors), strict=True):
-            if max(_LATE, 3 * error) < lag <= self.options.lags:
+            if max(_LATE, 3 * error) < lag <= self._lags:
                 late = f"{lag:.1f} transitions ({1000 * lag * self._window:.0f} ms)"
                 yield (
-                    f"{name} acts {late} late, which the model does not; let an entry of the Spec vary the delay of "
-                    "its actuators, and fit again"
+                    f"{name} acts {late} late, which the model does not; fit again with an entry that varies the delay "
+                    "of its actuators (`dr-env tune fit --latency 0.05`)"
                 )
 
     def _start(self, problem: Problem, rng: np.random.Generator) -> Array:
@@ -138,7 +144,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             slopes,
             1 / problem.variances,
             problem.mean - point,
-            lags=options.lags if lags < 0 else lags,
+            lags=self._lags if lags < 0 else lags,
             freedom=options.freedom,
             blocks=options.blocks,
             start=start,

@@ -1,0 +1,43 @@
+"""Commands that act late: the delay that nearly every robot has and few models do."""
+
+from __future__ import annotations
+
+import math
+
+from dr_env.errors import DREnvError
+from dr_env.spec import Spec
+
+LATENCY = "latency"
+"""What the entry is called."""
+
+
+def delays_of(spec: Spec) -> tuple[str, ...]:
+    """The entries that vary how late actuators act."""
+    return tuple(
+        name for name, entry in spec.entries.items()
+        if (entry.select.kind, entry.field_name) == ("actuator", "delay")
+        and entry.distribution.type_name != "constant"
+    )  # fmt: skip
+
+
+def with_latency(spec: Spec, longest: float) -> Spec:
+    """The Spec and an entry `latency`: all actuators act the same 0 .. `longest` s later than they do otherwise.
+
+    Raises:
+        DREnvError: no time above 0, or a Spec that has such an entry already.
+    """
+    if not (math.isfinite(longest) and longest > 0):
+        raise DREnvError(f"latency: got {longest:g} s, expected a time above 0")
+    has = [*delays_of(spec), *({LATENCY} & spec.drawn.keys())]
+    if has:
+        raise DREnvError(
+            f"{spec.where(has[0], 'field')}: it varies how late actuators act; widen its range instead of adding one"
+        )
+    entry = {
+        "select": {"actuator": "*"},
+        "field": "delay",
+        "operation": "add",
+        "distribution": {"type": "uniform", "low": 0.0, "high": longest},
+    }
+    form = spec.to_dict()
+    return Spec.from_dict({**form, "entries": {**form["entries"], LATENCY: entry}}, spec.source)
