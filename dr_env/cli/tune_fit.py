@@ -26,7 +26,7 @@ from dr_env.evaluation.plots_motion import marginals
 from dr_env.files import check_writable, write_text
 from dr_env.rng import digest
 from dr_env.spec import Spec
-from dr_env.tuning import Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class, with_latency
+from dr_env.tuning import LATENCY, Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class, with_latency
 
 Array = NDArray[np.float64]
 
@@ -113,6 +113,9 @@ def fit(
     left = sorted(_left_out(bench, prior, seconds).items())
     for name, why in left:
         console.print(f"note: {name} stays as it is: {why}", markup=False, highlight=False, soft_wrap=True)
+    if latency:
+        late = 1000 * _values(bench.replay(tuned, bench.logs[:1], seconds), seed)[LATENCY]
+        console.print(f"note: actuators act {late.mean():.1f} ms later ({late.std():.1f} either way)", highlight=False)
     if report is not None:
         _write_report(report, bench, prior, tuned, seconds, seed, tuner.notes, scores)
         console.print(f"wrote {report / 'report.html'}", markup=False, highlight=False, soft_wrap=True)

@@ -54,7 +54,7 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
             log for episode in range(cell.size)
             for log in record(cell.task, target, 50, 1000 * cell.target + episode, noisy=True)
         )  # fmt: skip
-        steps = sum(len(log.time) - 1 for log in logs)
+        steps = sum(int(log.measured_qpos.any(axis=1).sum()) - 1 for log in logs)
         tuner.tell(
             TargetTransitions(logs, make_task(cell.task).dt), Ledger(target_steps=steps, target_episodes=len(logs))
         )
