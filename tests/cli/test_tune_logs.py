@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,27 @@ def test_fitting_again_goes_on_from_the_tuned_spec(folder: Path, tmp_path: Path)
     assert spread[1][1] < spread[0][1]
 
 
+def test_a_delay_that_the_spec_lacks_is_fitted_where_it_is_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = dr_env.Spec.load(folder / "target.yaml").to_dict()
+    late["entries"]["delay"] = {"select": {"actuator": "*"}, "field": "delay", "operation": "set",
+                                "distribution": {"type": "constant", "value": 0.03}}  # fmt: skip
+    dr_env.Spec.from_dict(late).save(tmp_path / "late.yaml")
+    (tmp_path / "prior.yaml").write_text(PRIOR)
+    run("record", "inverted_pendulum", "--out", tmp_path, "--target", tmp_path / "late.yaml", "--seconds", 3,
+        "--noise", 0.001)  # fmt: skip
+    run("fit", "--model", "inverted_pendulum", "--spec", tmp_path / "prior.yaml", "--log", tmp_path / "logs.yaml",
+        "--window", "0.3", "--method", "credible", "--latency", "0.1", "--out", tmp_path / "tuned.yaml")  # fmt: skip
+    said = re.search(r"note: actuators act (\d+\.\d) ms later", capsys.readouterr().out)
+    assert said is not None
+    assert float(said[1]) == pytest.approx(30, abs=3)
+    drawn = dr_env.make_vector_env(
+        task="inverted_pendulum", num_envs=64, randomization=dr_env.Spec.load(tmp_path / "tuned.yaml")
+    ).reset(seed=0)[1]["dr"]["latency"]
+    assert np.mean(drawn) == pytest.approx(0.03, abs=0.005)
+
+
 def test_a_spread_grows_by_policies_that_are_trained_once(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +159,7 @@ def test_a_spread_grows_by_policies_that_are_trained_once(
         (("--set", "screens=3"), "gauss_newton: no option 'screens'; did you mean 'screen'?"),
         (("--set", "screen"), "--set: got 'screen', expected key=value"),
         (("--method", "gauss"), "no method 'gauss'; did you mean 'gauss_newton'?"),
+        (("--latency", "-0.01"), "latency: got -0.01 s, expected a time above 0"),
         (("--method", "cem"), "--method: cem takes no recordings"),
         (("--steps", "9"), "--steps: got 9, but gauss_newton trains no policies"),
         (("--method", "grown", "--model", "pole.xml"), "grown trains policies; no task 'pole.xml'"),
