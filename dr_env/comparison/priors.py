@@ -6,6 +6,7 @@ import numpy as np
 
 from dr_env.envs import make_task
 from dr_env.spec import Entry, Spec
+from dr_env.tuning import with_latency
 
 _LEGGED = """
 format: dr_env/1
@@ -144,6 +145,11 @@ def prior_of(task: str, tier: int) -> Spec:
         prior = Spec.load(make_task(task).file("randomization.yaml"))
     entries = {name: entry for name, entry in prior.entries.items() if entry.field_name not in _SENSED}
     return Spec(entries={name: _bounded(entry) for name, entry in entries.items()})
+
+
+def told_prior(prior: Spec, task: str, latency: int) -> Spec:
+    """What a method is given: the prior, where told so with commands that act up to `latency` control steps late."""
+    return with_latency(prior, latency * make_task(task).dt) if latency else prior
 
 
 def _bounded(entry: Entry) -> Entry:

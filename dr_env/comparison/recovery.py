@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from dr_env.binding import Plan, build_model, compile_model
 from dr_env.comparison.cells import Cell
-from dr_env.comparison.priors import prior_of
+from dr_env.comparison.priors import prior_of, told_prior
 from dr_env.comparison.targets import hidden, record, truth_of
 from dr_env.envs import make_task
 from dr_env.envs.replay import Replay
 from dr_env.spec import Spec
-from dr_env.tuning import Ledger, TargetTransitions, make_tuner, with_latency
+from dr_env.tuning import Ledger, TargetTransitions, make_tuner
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def recover(cell: Cell) -> dict[str, Any]:
     target = hidden(cell.task, prior, cell.seed, cell.condition == "delay")
     noisy = cell.condition == "noisy"
     dt = make_task(cell.task).dt
-    told = with_latency(prior, cell.latency * dt) if cell.latency else prior
+    told = told_prior(prior, cell.task, cell.latency)
     evidence = TargetTransitions(record(cell.task, target, cell.size, cell.seed, noisy), dt)
     begin = time.perf_counter()
     tuner = make_tuner(cell.tuner, told, cell.seed, cell.numbers, lambda logs: replay(cell.task, told, logs))

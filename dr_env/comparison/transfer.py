@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.comparison.cells import Cell
-from dr_env.comparison.priors import prior_of
+from dr_env.comparison.priors import prior_of, told_prior
 from dr_env.comparison.recovery import replay
 from dr_env.comparison.targets import hidden, record
 from dr_env.envs import grow, make_task
 from dr_env.envs.objective import Objective
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
-from dr_env.tuning import Ledger, TargetReturns, TargetTransitions, Tuner, make_tuner, tuner_class, with_latency
+from dr_env.tuning import Ledger, TargetReturns, TargetTransitions, Tuner, make_tuner, tuner_class
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
     options: Mapping[str, Any] = {"target": target.to_dict()} if cell.tuner == "oracle" else cell.numbers
     begin = time.perf_counter()
     needs = tuner_class(cell.tuner).needs
-    told = with_latency(prior, cell.latency * make_task(cell.task).dt) if cell.latency else prior
+    told = told_prior(prior, cell.task, cell.latency)
     simulate = (lambda logs: replay(cell.task, told, logs)) if "transitions" in needs else None
     tuner = make_tuner(cell.tuner, told, cell.seed, options, simulate)
     if "transitions" in needs:
