@@ -29,6 +29,7 @@ def compare(
     steps: int | None = None,
     algorithm: str = "ppo",
     report_only: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Compare tuning methods on hidden targets; goes on where it was stopped.
 
@@ -48,6 +49,7 @@ def compare(
         steps: Training steps for each policy (tiers 1 and 2).
         algorithm: What trains policies.
         report_only: Run nothing; make the tables and pages of what is there.
+        quiet: No progress bar.
     """
     wanted = [] if report_only else cells(tier, full, seeds, methods, tasks, sizes, steps)
     if report_only and not out.is_dir():
@@ -57,7 +59,7 @@ def compare(
     missing = [cell for cell in wanted if not results.path(cell.name).exists()]
     failed = 0
     console = Console(stderr=True)
-    with bars(quiet=report_only, console=console) as progress:
+    with bars(quiet=quiet or report_only, console=console) as progress:
         bar = progress.add_task("cells", total=len(wanted), completed=len(wanted) - len(missing))
         for cell in missing:
             progress.update(bar, description=cell.name)

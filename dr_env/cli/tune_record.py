@@ -30,7 +30,7 @@ def record(
     """Record a simulated target under random, smooth actions; writes recording.npz and its column map, logs.yaml.
 
     Args:
-        task: An installed task.
+        task: A task: an installed one, or a Python file that holds one.
         out: The folder.
         target: The target's Spec; by default the task's own target.yaml.
         episodes: How many recordings.
@@ -45,16 +45,24 @@ def record(
     made = make_task(task)
     spec = Spec.load(target or made.file("target.yaml"))
     logs = simulate(made, spec, episodes, seconds, seed, noise)
-    arrays = {"time": np.concatenate([log.time for log in logs]), "length": np.array([len(log.time) for log in logs])}
+    # without the first sample, which says that nothing was commanded before: so does the column map
+    arrays = {"time": np.concatenate([log.time[1:] for log in logs])}
+    arrays["length"] = np.array([len(log.time) - 1 for log in logs])
     columns: dict[str, str] = {}
     layouts = zip(("qpos", "qvel", "ctrl"), layout_of(compile_model(made.mjspec(), Spec())), strict=True)
     for kind, layout in layouts:
         for name, (first, count) in layout.items():
             key = f"{kind}.{name}"
-            arrays[key] = np.concatenate([getattr(log, kind)[:, first : first + count] for log in logs])
+            arrays[key] = np.concatenate([getattr(log, kind)[1:, first : first + count] for log in logs])
             columns[f"{kind}[{name}]"] = key
     with atomic_path(out / "recording.npz") as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
-    form = {"format": "dr_env/logs/1", "files": "recording.npz", "time": "time", "episodes": {"length": "length"}}
+    form = {
+        "format": "dr_env/logs/1",
+        "files": "recording.npz",
+        "time": "time",
+        "episodes": {"length": "length"},
+        "before": "zero",
+    }
     write_text(out / "logs.yaml", dump_yaml({**form, "columns": columns}))
     Console().print(f"wrote {out / 'logs.yaml'}", markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,6 @@ Array = NDArray[np.float64]
 _EPISODE = 50  # control steps after which a recording begins anew
 _SMOOTH = 0.8  # how much of the last action the next keeps
 _SWING = 0.45  # of the range, the standard deviation of what is added to it
-_BEFORE = 1.0  # s
 _PLACE_NOISE = 0.002  # m, rad
 _SPEED_NOISE = 0.05  # m/s, rad/s
 _DELAYS = {"hopper": 0.01, "half_cheetah": 0.01}  # s
@@ -102,7 +101,6 @@ def _episode(
     if noisy:
         places += _PLACE_NOISE * rng.standard_normal(places.shape)
         speeds += _SPEED_NOISE * rng.standard_normal(speeds.shape)
-    # nothing was commanded before, as `before: zero` in a column map says
-    time = np.concatenate([[-_BEFORE], task.dt * np.arange(length + 1)])
-    places, speeds = (np.vstack([np.full_like(part[:1], np.nan), part]) for part in (places, speeds))
-    return Log(name, time, places, speeds, np.vstack([np.zeros((1, model.nu)), *ctrl]))
+    return Log(
+        name, np.asarray(task.dt * np.arange(length + 1), np.float64), places, speeds, np.array(ctrl)
+    ).from_rest()

@@ -42,7 +42,7 @@ def record(
         smooth: s over which actions change.
 
     Returns:
-        One Log an episode, with a sample for each action; controls are those that were sent.
+        One Log an episode, with a sample for each action, from rest; controls are those that were sent.
     """
     task = make_task(task) if isinstance(task, str) else task
     names = task.observation_names(compile_model(task.mjspec(), Spec()))
@@ -82,7 +82,7 @@ def record(
     for name in ("qpos", "qvel"):
         table[name] += noise * table[name].std(axis=(0, 1)) * rng.normal(size=table[name].shape)
     time = np.asarray(np.arange(steps) * task.dt, np.float64)
-    return [Log(f"episode {i}", time, *(table[name][i] for name in table)) for i in range(episodes)]
+    return [Log(f"episode {i}", time, *(table[name][i] for name in table)).from_rest() for i in range(episodes)]
 
 
 def _smooth(rng: np.random.Generator, size: int, episodes: int, steps: int, width: float) -> Array:

@@ -22,7 +22,6 @@ Array = NDArray[np.float64]
 Table = Mapping[str, Any]
 
 _LEAST = 4  # samples
-_BEFORE = 1.0  # s, how long before a recording nothing was commanded, where that is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,13 +196,8 @@ class _Recording:
             piece = {kind: values[part] for kind, values in state.items()}
             self._estimate(time[part], piece, raw)
             name = self._name if len(parts) == 1 else f"{self._name} part {i + 1}"
-            begin = time[part]
-            if i == 0 and self._mapping.before == "zero":
-                begin = np.concatenate(([begin[0] - _BEFORE], begin))
-                for kind, values in piece.items():
-                    nothing = np.full((1, values.shape[1]), 0.0 if kind == "ctrl" else np.nan)
-                    piece[kind] = np.concatenate((nothing, values))
-            logs.append(Log(name, begin, **piece))
+            log = Log(name, time[part], **piece)
+            logs.append(log.from_rest() if i == 0 and self._mapping.before == "zero" else log)
         return logs, self._findings
 
     def _time(self) -> Array:

@@ -19,6 +19,9 @@ Array = NDArray[np.float64]
 Kind = Literal["returns", "transitions", "episodes", "images"]
 
 
+_REST = 1.0  # s, how long before a recording nothing was commanded, where that is known
+
+
 def _array(name: str, value: ArrayLike, ndim: int) -> Array:
     """A read-only copy. Raises DREnvError where it is not numbers of `ndim` axes."""
     try:
@@ -98,6 +101,18 @@ class Log:
     def duration(self) -> float:
         """Seconds from the first sample to the last."""
         return float(self.time[-1] - self.time[0])
+
+    def from_rest(self) -> Log:
+        """The same recording, told that nothing was commanded before it, which late actuators obey at first.
+
+        A sample of no control, at which nothing was measured, comes before the others. Without it the first control is
+        taken to have been in force for ever.
+        """
+        nothing = {key: np.full((1, getattr(self, key).shape[1]), np.nan) for key in ("qpos", "qvel")}
+        nothing["ctrl"] = np.zeros((1, self.ctrl.shape[1]))
+        time = np.concatenate(([self.time[0] - _REST], self.time))
+        parts = {key: np.concatenate((part, getattr(self, key))) for key, part in nothing.items()}
+        return Log(self.name, time, **parts)
 
     def digest(self) -> str:
         """Sixteen hex digits that name this recording's content."""
