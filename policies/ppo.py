@@ -20,7 +20,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, make_task
+from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, known_task, make_task, task_name
 from dr_env.files import write_text
 from dr_env.rng import digest
 from dr_env.tuning import Tuner
@@ -66,7 +66,7 @@ class PPOTrainer:
             _warm_start(model, Run(request.warm_start).latest())
         recorded = {
             "algorithm": "ppo",
-            "task": request.task,
+            "task": task_name(request.task),
             "seed": request.seed,
             "threads": request.threads,
             "observations": list(env.env.task.observation_names(env.env.model)),
@@ -81,6 +81,7 @@ class PPOTrainer:
         folder = Run(run)
         recorded, checkpoint = folder.config, folder.latest()
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
+        known_task(recorded["task"], run / "config.json")
         if steps is not None:
             config = config.model_copy(update={"total_steps": steps})
         done = read_steps(checkpoint)
@@ -136,7 +137,8 @@ class PPOTrainer:
         folder = Run(run)
         recorded, checkpoint = folder.config, folder.latest()
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
-        env = VectorEnv(make_task(recorded["task"]), 1, folder.spec, context=config.context, flat_goal=True)
+        task = known_task(recorded["task"], run / "config.json")
+        env = VectorEnv(task, 1, folder.spec, context=config.context, flat_goal=True)
         names = list(env.task.observation_names(env.model))
         if names != recorded["observations"]:
             raise DREnvError(f"{run}: trained on observations {recorded['observations']}, the task has {names}")

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     # estimators read what export writes, or render it on the fly; look tuning moves the numbers of a Spec
     # what is pasted on photographs is blended as a sensor's backdrop is
     "vision": BASE | {"cells", "distributions", "spec", "rendering", "sensors", "export", "tuning", "evaluation"},
-    "testing": BASE | {"distributions", "spec", "binding", "tuning"},
+    "testing": BASE | {"distributions", "spec", "binding", "envs", "tuning"},
     "cli": BASE
     | {
         "distributions",

@@ -19,7 +19,7 @@ from dr_env.binding import Plan
 from dr_env.cli.bars import bars
 from dr_env.cli.marginals import marginals_of
 from dr_env.distributions import Expression
-from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, make_task, make_trainer, rollout
+from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, known_task, make_trainer, rollout, task_name
 from dr_env.errors import DREnvError
 from dr_env.evaluation import (
     WORLD,
@@ -43,6 +43,7 @@ _VIDEO_SECONDS = 8
 def evaluate(
     runs: tyro.conf.Positional[tuple[Path, ...]],
     *,
+    task: str | None = None,
     target: Path | None = None,
     randomization: str = "default",
     out: Path | None = None,
@@ -60,6 +61,7 @@ def evaluate(
 
     Args:
         runs: Run folders of one task; those that differ by seed alone are pooled.
+        task: The Python file of the runs' task, where it is of a file: runs hold no code and name none.
         target: The target world's Spec; by default the task's own target.yaml.
         randomization: The randomized world's Spec; by default the task's own.
         out: The report's folder; by default `report` beside the first run.
@@ -83,6 +85,8 @@ def evaluate(
         if count is not None and count < 2:
             raise DREnvError(f"{flag}: got {count}, expected at least 2")
     counts = {"nominal": episodes, WORLD: randomized_episodes or 2 * episodes, "target": episodes}
+    if task is not None:
+        task_name(task)  # from now on known by the name that runs have of it
     policies = [make_trainer(algorithm).load(run) for run in runs]
     for run, policy in zip(runs, policies, strict=True):
         if policy.context == "observed":
@@ -91,12 +95,12 @@ def evaluate(
                 "train with context=critic_only, which acts without, or roll it out on its own Spec with "
                 "VectorEnv(..., context='observed')"
             )
-    task = _common_task(runs, policies)
+    made = _common_task(runs, policies)
     titles = {path: _title(path) for path in link}
     estimators = [read_scores(folder) for folder in scores]
-    source = target or task.file("target.yaml")
-    worlds = {"nominal": Spec(), WORLD: as_spec(randomization, task), "target": Spec.load(source)}
-    plans = {world: VectorEnv(task, 1, spec).plan for world, spec in worlds.items()}
+    source = _target(target, made)
+    worlds = {"nominal": Spec(), WORLD: as_spec(randomization, made), "target": Spec.load(source)}
+    plans = {world: VectorEnv(made, 1, spec).plan for world, spec in worlds.items()}
     folder = out or runs[0].parent / "report"
     check_writable(folder)
     notes: list[str] = []
@@ -109,7 +113,7 @@ def evaluate(
             for i in members:
                 for world, spec in worlds.items():
                     step = bar.add_task(f"{runs[i].name} on {world}", total=counts[world])
-                    env = VectorEnv(task, counts[world], spec, flat_goal=True, threads=threads)
+                    env = VectorEnv(made, counts[world], spec, flat_goal=True, threads=threads)
                     env_seed = digest("evaluate", seed, world) >> 1
                     done = rollout(env, policies[i].act, env_seed, partial(_advance, bar, step))
                     env.close()
@@ -121,7 +125,7 @@ def evaluate(
             if video:
                 step = bar.add_task(f"{name}: video", total=None)
                 try:
-                    videos[name] = _video(task, worlds["target"], policies[members[0]], seed)
+                    videos[name] = _video(made, worlds["target"], policies[members[0]], seed)
                 except DREnvError as error:  # no OpenGL: the numbers stand without pictures
                     video = False
                     notes.append(f"No video: {error}")
@@ -137,7 +141,7 @@ def evaluate(
                 )
             )
     comparison = Comparison(
-        task=task.name,
+        task=made.name,
         worlds=tuple(worlds),
         arms=tuple(arms),
         episodes=counts,
@@ -151,6 +155,16 @@ def evaluate(
     used = versions("dr-env", "mujoco", "gymnasium", "numpy")
     page = write_report(comparison, explanation, folder, videos, notes, used, links, estimators)
     _show(comparison, explanation, page)
+
+
+def _target(given: Path | None, task: Task) -> Path:
+    own = task.file("target.yaml")
+    if given is None and not own.exists():
+        raise DREnvError(
+            f"{own}: no such file; say with --target which world to judge in, such as the Spec that was fitted to the "
+            "robot's recordings"
+        )
+    return given or own
 
 
 def _title(page: Path) -> str:
@@ -171,7 +185,7 @@ def _common_task(runs: tuple[Path, ...], policies: list[TrainedPolicy]) -> Task:
     if len(names) > 1:
         listed = ", ".join(f"{run} ({policy.task})" for run, policy in zip(runs, policies, strict=True))
         raise DREnvError(f"runs of different tasks cannot be compared: {listed}")
-    return make_task(names.pop())
+    return known_task(names.pop(), runs[0])
 
 
 def _group(runs: tuple[Path, ...], policies: list[TrainedPolicy], default: Spec) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from dr_env.envs import TrainRequest, as_spec, make_task, make_trainer
+from dr_env.envs import TrainRequest, as_spec, is_task_file, make_task, make_trainer, task_name
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
@@ -35,7 +35,7 @@ def train(
     """Train a policy, or go on with an interrupted run.
 
     Args:
-        task: The task, such as half_cheetah.
+        task: The task, such as half_cheetah, or a Python file that holds one, such as crane.py.
         randomization: A Spec file, `default` for the task's own, or `none`.
         out: The run folder; by default runs/TASK-RANDOMIZATION-SEED.
         seed: The seed of environments and learning.
@@ -44,7 +44,7 @@ def train(
         config: A configuration file; by default the task's own.
         settings: Numbers of the configuration to change, such as n_epochs=5.
         threads: Threads that step environments; 0 for all of the machine's.
-        resume: A run folder to go on with; takes --steps to train longer.
+        resume: A run folder to go on with; takes --steps to train longer, and the task where it is of a file.
         overwrite: Replace a run that is there already.
         quiet: No progress bar.
     """
@@ -52,19 +52,22 @@ def train(
         raise DREnvError(f"--steps: got {steps}, expected at least 1")
     trainer = make_trainer(algorithm)
     if resume is not None:
-        if task is not None or settings or config is not None:
-            raise DREnvError("--resume: goes on as the run began; only --steps and --quiet can be given with it")
+        if (task is not None and not is_task_file(task)) or settings or config is not None:
+            raise DREnvError("--resume: goes on as the run began; only --steps, --quiet and a task's file go with it")
+        if task is not None:
+            task_name(task)
         done = trainer.resume(resume, steps, quiet)
     else:
         if task is None:
             raise DREnvError("expected a task, such as `dr-env train half_cheetah`, or --resume RUN")
         made = make_task(task)
+        name = task_name(task)
         spec = Spec() if randomization == "none" else as_spec(randomization, made)
-        name = randomization if randomization in ("default", "none") else Path(randomization).stem
+        world = randomization if randomization in ("default", "none") else Path(randomization).stem
         request = TrainRequest(
-            task=task,
+            task=name,
             randomization=spec,
-            run=out or Path("runs") / f"{task}-{name}-{seed}",
+            run=out or Path("runs") / f"{name}-{world}-{seed}",
             seed=seed,
             steps=steps,
             threads=threads,
@@ -74,7 +77,8 @@ def train(
             quiet=quiet,
         )
         done = trainer.train(request)
-    print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}")
+    file = f" --task {task}" if task is not None and is_task_file(task) else ""
+    print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}{file}")
 
 
 def read_settings(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from dr_env.cli.bars import bars
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
 from dr_env.cli.tune_score import evaluate_spec, show
-from dr_env.envs import Objective, grow, task_names
+from dr_env.envs import Objective, grow, is_task_file, task_name, task_names
 from dr_env.envs.replay import Replay
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.evaluation.figures import data_uri
@@ -58,7 +58,7 @@ def fit(
     kill -9 the same command goes on with the one that was learning.
 
     Args:
-        model: An MJCF file or an installed task.
+        model: An MJCF file, an installed task, or a Python file that holds one.
         spec: The prior, a Spec whose ranges are wide enough to hold the truth.
         log: The recordings' column map.
         out: The tuned Spec's file.
@@ -80,7 +80,7 @@ def fit(
     if "transitions" not in tuner_class(method).needs:
         raise DREnvError(f"--method: {method} takes no recordings; see dr-env tune methods")
     trains = "episodes" in tuner_class(method).needs
-    if trains and model not in task_names():
+    if trains and not is_task_file(model) and model not in task_names():
         raise DREnvError(f"--method: {method} trains policies; {unknown_name('task', model, task_names())}")
     if steps is not None and (not trains or steps < 1):
         why = "expected at least 1" if trains else f"but {method} trains no policies"
@@ -105,7 +105,7 @@ def fit(
     if trains:
         begun = digest(prior.digest(), tuner.result().digest(), method, sorted(options.items()), seed, steps)
         policies = out.with_name(f"{out.stem}.policies") / f"{begun:016x}"[:8]
-        _grow(tuner, Objective(model, steps=steps, seed=seed), policies, quiet)
+        _grow(tuner, Objective(task_name(model), steps=steps, seed=seed), policies, quiet)
     tuned = tuner.result()
     tuned.save(out)
     for note in tuner.notes:

@@ -9,8 +9,8 @@ import tyro
 from rich.console import Console
 
 from dr_env.cli.train import Settings as Pairs
-from dr_env.cli.tune_search import Options, objective_of, open_study, refuse_settings, show, study_settings
-from dr_env.envs import make_task, return_of_log
+from dr_env.cli.tune_search import Options, begins, objective_of, open_study, show, study_settings
+from dr_env.envs import known_task, return_of_log, task_name
 from dr_env.errors import DREnvError
 from dr_env.tuning import Ledger
 
@@ -39,7 +39,7 @@ def ask(
 
     Args:
         study: The study's folder.
-        task: The task, such as hopper.
+        task: The task, such as hopper, or a Python file that holds one.
         method: The method; `dr-env tune methods` lists them.
         randomization: The prior: a Spec file, or `default` for the task's own.
         steps: Environment steps of each training; by default the configuration's.
@@ -53,20 +53,19 @@ def ask(
         quiet: No progress bars.
     """
     wanted = None
-    if task is None:
-        refuse_settings(method=method, randomization=randomization, steps=steps, seed=seed, algorithm=algorithm,
-                        settings=settings, options=options, warm_start=warm_start)  # fmt: skip
-    else:
+    if begins(task, study, method=method, randomization=randomization, steps=steps, seed=seed, algorithm=algorithm,
+              settings=settings, options=options, warm_start=warm_start):  # fmt: skip
         wanted = study_settings(
             task, method, randomization, None, 1, steps, seed, algorithm, settings, options, warm_start
         )
     found = open_study(study, wanted)
     try:
+        objective = objective_of(found, threads, quiet) if train else None
         with found.work(None, by_hand=True) as trial:
             assert trial is not None  # without a budget there is always one
-            if train:
+            if objective is not None:
                 try:
-                    objective_of(found, threads, quiet).train(trial.spec, trial.run, trial.warm_start)
+                    objective.train(trial.spec, trial.run, trial.warm_start)
                 except DREnvError as error:
                     found.tell(trial.number, [], Ledger(policies=1), str(error))
                     raise DREnvError(f"trial {trial.number}: {error}; the study is intact") from error
@@ -92,6 +91,7 @@ def tell(
     returns: Returns = (),
     log: Path | None = None,
     failed: bool = False,
+    task: str | None = None,
 ) -> None:
     """Say what a trial's policy earned on the robot.
 
@@ -101,15 +101,18 @@ def tell(
         returns: The return of an episode; once for each episode.
         log: Instead, a CSV of the episode: a column `reward`, or the columns that the task's reward is made of.
         failed: Instead, that the policy could not be run.
+        task: The Python file of the study's task, where it is of a file.
     """
     if (len(returns) > 0) + (log is not None) + failed != 1:
         raise DREnvError("expected one of --return, --log and --failed")
+    if task is not None:
+        task_name(task)
     found = open_study(study)
     try:
         steps = 0
         values = list(returns)
         if log is not None:
-            value, steps = return_of_log(make_task(found.settings.task), log)
+            value, steps = return_of_log(known_task(found.settings.task, study), log)
             values = [value]
         sim = objective_of(found, 0, True).steps_of(found.trial(trial).run)
         found.tell(trial, values, Ledger(steps, max(1, len(values)), sim, int(sim > 0)))

@@ -7,7 +7,7 @@ import multiprocessing
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeGuard
 
 import numpy as np
 import tyro
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from dr_env.cli.train import Settings as Pairs
 from dr_env.cli.train import read_settings
-from dr_env.envs import Objective, VectorEnv, as_spec, make_task
+from dr_env.envs import Objective, VectorEnv, as_spec, known_task, make_task, task_name
 from dr_env.errors import DREnvError
 from dr_env.files import check_writable
 from dr_env.spec import Spec
@@ -59,7 +59,7 @@ def search(
     Args:
         out: The study's folder.
         budget: Candidates in all.
-        task: The task, such as hopper.
+        task: The task, such as hopper, or a Python file that holds one.
         target: The target's Spec; by default the task's own target.yaml.
         method: The method; `dr-env tune methods` lists them.
         randomization: The prior: a Spec file, or `default` for the task's own.
@@ -79,12 +79,10 @@ def search(
     if workers < 1:
         raise DREnvError(f"--workers: got {workers}, expected at least 1")
     wanted = None
-    if task is None:
-        refuse_settings(
-            target=target, method=method, randomization=randomization, episodes=episodes, steps=steps, seed=seed,
-            algorithm=algorithm, settings=settings, options=options, warm_start=warm_start,
-        )  # fmt: skip
-    else:
+    if begins(
+        task, out, target=target, method=method, randomization=randomization, episodes=episodes, steps=steps, seed=seed,
+        algorithm=algorithm, settings=settings, options=options, warm_start=warm_start,
+    ):  # fmt: skip
         wanted = study_settings(
             task, method, randomization, target or make_task(task).file("target.yaml"), episodes, steps, seed,
             algorithm, settings, options, warm_start,
@@ -95,20 +93,29 @@ def search(
     if workers == 1:
         work(out, budget, threads, quiet)
     else:
-        _share(out, budget, workers, threads)
+        _share(out, budget, workers, threads, task)
     show(out)
 
 
-def refuse_settings(**given: object) -> None:
-    """Refuses what a study is begun with where no --task says that it is to be compared with the study's."""
+def begins(task: str | None, folder: Path, **settings: object) -> TypeGuard[str]:
+    """Whether a command begins a study, or is to be compared with the one that is there; else it goes on with that.
+
+    The file of a task is run here. Given alone for a study that is there, it says no more than where the task is.
+
+    Raises:
+        DREnvError: settings of a study without --task.
+    """
     defaults = {name: parameter.default for name, parameter in inspect.signature(search).parameters.items()}
-    for name, value in given.items():
-        if value != defaults[name]:
-            flag = {"settings": "set", "options": "option"}.get(name, name.replace("_", "-"))
-            raise DREnvError(
-                f"--{flag}: got {value}, which a study is begun with; give --task too, to compare it with the study's, "
-                "or leave it out to go on with the study as it is"
-            )
+    given = {name: value for name, value in settings.items() if value != defaults[name]}
+    if task is not None and task_name(task) != task and not given and (folder / "study.db").exists():
+        return False
+    for name, value in given.items() if task is None else ():
+        flag = {"settings": "set", "options": "option"}.get(name, name.replace("_", "-"))
+        raise DREnvError(
+            f"--{flag}: got {value}, which a study is begun with; give --task too, to compare it with the study's, "
+            "or leave it out to go on with the study as it is"
+        )
+    return task is not None
 
 
 def study_settings(
@@ -142,7 +149,7 @@ def study_settings(
     if method == "oracle" and spec is not None:
         chosen = {"target": spec.to_dict(), **chosen}
     return Settings(
-        task=task,
+        task=task_name(task),
         method=method,
         prior=prior.to_yaml(),
         options=chosen,
@@ -175,6 +182,7 @@ def target_of(study: Study) -> Spec:
 def objective_of(study: Study, threads: int, quiet: bool) -> Objective:
     """What a study's candidates are judged by."""
     kept = study.settings
+    known_task(kept.task, study.folder)
     return Objective(kept.task, kept.algorithm, kept.steps, kept.training, seed=kept.seed, threads=threads, quiet=quiet)
 
 
@@ -216,18 +224,20 @@ def work(folder: Path, budget: int, threads: int, quiet: bool) -> None:
         study.close()
 
 
-def _worker(folder: Path, budget: int, threads: int) -> None:
+def _worker(folder: Path, budget: int, threads: int, task: str | None) -> None:
     """`work` in a process of its own: an error is one line."""
     try:
+        if task is not None:
+            task_name(task)
         work(folder, budget, threads, True)
     except DREnvError as error:
         sys.exit(f"error: {error}")
 
 
-def _share(folder: Path, budget: int, workers: int, threads: int) -> None:
+def _share(folder: Path, budget: int, workers: int, threads: int, task: str | None) -> None:
     """Works on a study in several processes."""
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_worker, args=(folder, budget, threads)) for _ in range(workers)]
+    processes = [context.Process(target=_worker, args=(folder, budget, threads, task)) for _ in range(workers)]
     for process in processes:
         process.start()
     for process in processes:

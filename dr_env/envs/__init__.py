@@ -6,10 +6,19 @@ from dr_env.envs.logged_return import return_of_log
 from dr_env.envs.objective import Objective
 from dr_env.envs.pixels import PixelVectorEnv, with_pixels
 from dr_env.envs.randomization import as_spec
-from dr_env.envs.registration import make_env, make_task, make_vector_env, register_tasks, task_names
+from dr_env.envs.registration import (
+    known_task,
+    make_env,
+    make_task,
+    make_vector_env,
+    register_tasks,
+    task_name,
+    task_names,
+)
 from dr_env.envs.rollout import Episodes, Policy, StatefulPolicy, rollout
 from dr_env.envs.stability import Failure, try_out
 from dr_env.envs.task import Fields, Task, state_names
+from dr_env.envs.task_file import is_task_file
 from dr_env.envs.trainer import TrainedPolicy, Trainer, TrainRequest, make_trainer
 from dr_env.envs.vector import VectorEnv
 from dr_env.envs.wrapper import DomainRandomization
@@ -32,6 +41,8 @@ __all__ = [
     "VectorEnv",
     "as_spec",
     "grow",
+    "is_task_file",
+    "known_task",
     "make_env",
     "make_task",
     "make_trainer",
@@ -40,6 +51,7 @@ __all__ = [
     "return_of_log",
     "rollout",
     "state_names",
+    "task_name",
     "task_names",
     "try_out",
     "with_pixels",

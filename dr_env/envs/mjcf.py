@@ -119,5 +119,9 @@ class MjcfTask(Task):
             mujoco.mj_integratePos(model, row, velocity, 1.0)  # keeps quaternions of unit length
         return qpos, noise[:, model.nv : 2 * model.nv]
 
+    def file(self, name: str) -> Path:
+        """A file beside the MJCF file, such as `randomization.yaml`."""
+        return self._path.with_name(name)
+
     def reset_width(self, model: mujoco.MjModel) -> int:
         return int(2 * model.nv)

@@ -1,4 +1,4 @@
-"""Tasks by name: found through entry points, registered with Gymnasium, loaded when used."""
+"""Tasks by name: found through entry points or in a file, registered with Gymnasium, loaded when used."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from dr_env.envs.mjcf import MjcfTask
 from dr_env.envs.pixels import ObservationKind, PixelVectorEnv, check_kind, with_pixels
 from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.envs.task import Task
+from dr_env.envs.task_file import Maker, is_task_file, load_task_file
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError, unknown_name
 
 GROUP = "dr_env.tasks"
+
+
+_FROM_FILES: dict[str, tuple[str, Maker]] = {}  # tasks of files that this process has run: the file, what makes it
 
 
 @functools.cache
@@ -31,19 +35,60 @@ def task_names() -> list[str]:
     return sorted(_entry_points())
 
 
-def make_task(name: str | Path, **arguments: Any) -> Task:
-    """Makes a task: an installed one by name, or one of your own from an MJCF file.
+def task_name(given: str) -> str:
+    """What runs and studies call a task: an installed one's name, or what a file's task calls itself.
+
+    A file is run here, and from then on its task has a name in this process.
+
+    Raises:
+        DREnvError: nothing in the file, or another task is called so.
+    """
+    if not is_task_file(given):
+        return given
+    name, maker = load_task_file(given)
+    file = str(Path(given).resolve())
+    if name in _entry_points():
+        raise DREnvError(f"{given}: its task is called '{name}', as an installed one is; call it something else")
+    if name in _FROM_FILES and _FROM_FILES[name][0] != file:
+        raise DREnvError(f"{given}: its task is called '{name}', as that of {_FROM_FILES[name][0]} is")
+    _FROM_FILES[name] = (file, maker)
+    return name
+
+
+def known_task(name: str, source: str | Path) -> Task:
+    """A task named in a file that was read, which may name none that would run code of the file's choice.
 
     Args:
-        name: an installed task's name, or the path of an `.xml` file.
-        arguments: the task's own; for a file those of `MjcfTask`: `reward`, `observe`, ...
+        name: an installed task's, or that of a task whose file this process has run (`task_name`, `make_task`).
+        source: where it was read, for the error.
+
+    Raises:
+        DREnvError: no such task.
+    """
+    if name not in _entry_points() and name not in _FROM_FILES:
+        raise DREnvError(
+            f"{source}: {unknown_name('task', name, task_names())}; if it is the task of a Python file, name the file "
+            "in the command: --task FILE"
+        )
+    return make_task(name)
+
+
+def make_task(name: str | Path, **arguments: Any) -> Task:
+    """Makes a task: an installed one by name, or one of your own from a Python or an MJCF file.
+
+    Args:
+        name: an installed task's name, the path of a `.py` file that holds a task (`crane.py`, or `crane.py:Crane`
+            where it holds several), or of an `.xml` file.
+        arguments: the task's own; for an MJCF file those of `MjcfTask`: `reward`, `observe`, ...
 
     Raises:
         DREnvError: no such task, with the near match.
     """
     if str(name).endswith(".xml"):
         return MjcfTask(name, **arguments)
-    name = str(name)
+    name = task_name(str(name))
+    if name in _FROM_FILES:
+        return _FROM_FILES[name][1](**arguments)
     if name not in _entry_points():
         raise DREnvError(unknown_name("task", name, task_names()))
     try:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan, build_model, compile_model, same_form
-from dr_env.envs import make_task
+from dr_env.envs import known_task, make_task
 from dr_env.errors import DREnvError
 from dr_env.export.bodies import labelled_bodies, model_digest
 from dr_env.export.catalogue import LabelClass
@@ -37,7 +37,7 @@ class ModelSource:
     def __init__(self, request: SourceRequest) -> None:
         self._request = request
         is_file = request.task.endswith(".xml")
-        self._task = make_task(request.task, **({"reward": _no_reward} if is_file else {}))
+        self._task = make_task(request.task, reward=_no_reward) if is_file else known_task(request.task, "task")
         spec = Spec.from_yaml(request.spec, request.spec_name)
         names = self._task.observation_names(compile_model(self._task.mjspec(), Spec()))
         build = build_model(self._task.mjspec(), spec, names, request.seed)

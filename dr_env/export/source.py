@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from dr_env.binding import Plan
+from dr_env.envs import is_task_file
 from dr_env.errors import DREnvError
 from dr_env.export.catalogue import LabelClass
 from dr_env.records import Frame
@@ -87,6 +88,11 @@ class SourceRequest:
     steps: int = 0
 
     def __post_init__(self) -> None:
+        if is_task_file(self.task):
+            raise DREnvError(
+                f"task: got {self.task!r}, expected an installed task or an MJCF file; pictures are of a model, and a "
+                "dataset can be made again without running code that it names"
+            )
         if not 0 <= self.seed < 2**64:
             raise DREnvError(f"seed: got {self.seed}, expected 0 to 2**64 - 1")
         if self.steps < 0 or not self.jitter >= 0:
