@@ -142,7 +142,8 @@ def _cuts(log: Log, window: float, stride: float) -> list[tuple[int, int]]:
         last = int(np.searchsorted(log.time, end + 0.25 * period)) - 1
         if last > first:
             found.append((first, last))
-        begin = max(begin + stride, log.time[first] + 0.5 * period)
+        waited = log.time[first] - begin > period  # nothing to start from, as before a recording from rest
+        begin = max((log.time[first] if waited else begin) + stride, log.time[first] + 0.5 * period)
     if not found and window < period:
         raise DREnvError(
             f"{log.name}: a sample every {period:g} s, expected a window longer than that, not {window:g} s"

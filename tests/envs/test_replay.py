@@ -51,7 +51,9 @@ SPEC = spec_of(
 )
 
 
-def record(xml: str, seconds: float, every: int, setting: dict[str, object] | None = None, seed: int = 0) -> Log:
+def record(
+    xml: str, seconds: float, every: int, setting: dict[str, object] | None = None, seed: int = 0, phase: float = 0.0
+) -> Log:
     """A recording of a simulation: one sample every so many steps, controls held between."""
     mjspec = mujoco.MjSpec.from_string(xml)
     for actuator in mjspec.actuators:
@@ -64,7 +66,7 @@ def record(xml: str, seconds: float, every: int, setting: dict[str, object] | No
     qpos, qvel, ctrl = np.zeros((samples, model.nq)), np.zeros((samples, model.nv)), np.zeros((samples, model.nu))
     for i in range(samples):
         qpos[i], qvel[i] = data.qpos, data.qvel
-        ctrl[i] = data.ctrl[:] = np.sin(0.3 * i + np.arange(model.nu))
+        ctrl[i] = data.ctrl[:] = np.sin(0.3 * i + phase + np.arange(model.nu))
         for _ in range(every):
             mujoco.mj_step(model, data)
     return Log("recording", np.arange(samples) * every * model.opt.timestep, qpos, qvel, ctrl)
@@ -94,6 +96,24 @@ def test_delayed_actuators_obey_controls_from_before_the_window() -> None:
     # in the first window nobody knows the controls from before the recording
     np.testing.assert_allclose(right[20:], 0, atol=1e-10)
     assert np.abs(wrong[20:]).max() > 1e-3
+
+
+def test_a_recording_from_rest_has_the_same_windows_and_late_actuators_obey_nothing_at_first() -> None:
+    log = record(ARM, 1.0, 5, {"delay": 0.014}, phase=1.0)
+    plain, rested = (replay(ARM, SPEC, one, window=0.1) for one in (log, log.from_rest()))
+    assert rested.windows.start.tolist() == plain.windows.start.tolist()
+    truth = np.array([[1.0, 1.0, 1.0, 0.014]])
+    np.testing.assert_allclose(rested.residuals(truth), 0, atol=1e-9)
+    wrong = np.abs(plain.residuals(truth)[0])
+    assert wrong.max() > 1e-3 and (wrong > 1e-9).sum() <= len(wrong) // 10  # of the first window alone
+
+
+def test_windows_go_on_where_there_is_a_state_to_start_from() -> None:
+    log = record(ARM, 1.0, 5)
+    qpos = log.qpos.copy()
+    qpos[17:43] = np.nan  # 0.17 to 0.42 s
+    starts = replay(ARM, SPEC, Log("gap", log.time, qpos, log.qvel, log.ctrl)).windows.start
+    np.testing.assert_allclose(np.sort(starts), [0, 0.1, 0.43, 0.53, 0.63, 0.73, 0.83], atol=1e-9)
 
 
 def test_samples_between_steps_are_read_between_states() -> None:
