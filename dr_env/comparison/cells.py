@@ -22,13 +22,14 @@ _QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "gauss_newton+latency": ("gauss_newton", {"latency": 2}),
     "gauss_newton+parameters": ("gauss_newton", {"spread": "parameters"}),
     "point": ("point", {}),
-    "simopt": ("simopt", {}),
-    "simopt+floor": ("simopt", {"floor": True}),
-    "dropo": ("dropo", {"evaluations": 300, "samples": 30}),
-    "dropo+floor": ("dropo", {"evaluations": 300, "samples": 30, "floor": True}),
-    "edropo": ("dropo", {"evaluations": 300, "samples": 30, "entropy": 0.1}),
-    "npdr": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60}),
-    "npdr+floor": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60, "floor": True}),
+    # as published without the floor, which is what these methods do by default here
+    "simopt": ("simopt", {"floor": False}),
+    "simopt+floor": ("simopt", {}),
+    "dropo": ("dropo", {"evaluations": 300, "samples": 30, "floor": False}),
+    "dropo+floor": ("dropo", {"evaluations": 300, "samples": 30}),
+    "edropo": ("dropo", {"evaluations": 300, "samples": 30, "entropy": 0.1, "floor": False}),
+    "npdr": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60, "floor": False}),
+    "npdr+floor": ("npdr", {"rounds": 2, "simulations": 300, "epochs": 60}),
     "none": ("none", {}),
     "uniform20": ("uniform20", {}),
     "wide": ("wide", {}),
@@ -43,11 +44,11 @@ _QUICK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 # what the papers and their code use
 _FULL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **_QUICK,
-    "dropo": ("dropo", {}),
-    "dropo+floor": ("dropo", {"floor": True}),
-    "edropo": ("dropo", {"entropy": 0.1}),
-    "npdr": ("npdr", {}),
-    "npdr+floor": ("npdr", {"floor": True}),
+    "dropo": ("dropo", {"floor": False}),
+    "dropo+floor": ("dropo", {}),
+    "edropo": ("dropo", {"entropy": 0.1, "floor": False}),
+    "npdr": ("npdr", {"floor": False}),
+    "npdr+floor": ("npdr", {}),
 }
 LIKELIHOOD = (
     "credible", "credible+latency", "gauss_newton", "gauss_newton+latency", "gauss_newton+parameters", "point",

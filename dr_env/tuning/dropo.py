@@ -25,13 +25,13 @@ _MOST = 0.25  # greatest
 
 @dataclasses.dataclass(frozen=True)
 class DROPOOptions:
-    """Numbers of DROPO; the defaults are those of the reference code."""
+    """Numbers of DROPO; the defaults are those of the reference code, the floor aside, which is ours."""
 
     evaluations: int = 1000  # of the likelihood, by CMA-ES
     samples: int = 100  # of parameters, for each evaluation
     epsilon: float = 1e-5  # added to the variance of every coordinate, in its scale
     entropy: float = 0.0  # weight of the entropy for each transition: E-DROPO
-    floor: bool = False  # whether the spread is kept from falling below what the misfit allows to believe
+    floor: bool = True  # the spread is no less than what the misfit allows to believe; false: as published
 
     def __post_init__(self) -> None:
         for key, least in (("evaluations", 1), ("samples", 2), ("epsilon", 1e-300), ("entropy", 0)):
@@ -52,9 +52,9 @@ class DROPO(LikelihoodTuner[DROPOOptions]):
     range (its `normalize` and `logstdevs`), and the distribution is cut off at two standard deviations.
 
     With `entropy` the mean log density is given the entropy of the distribution as a bonus: E-DROPO (Fickinger,
-    Bendahi and Russell, "Provable sim-to-real transfer via offline domain randomization", 2025). With `floor` the
-    result's covariance is increased by what the misfit lets one believe (`mixed`), at the cost of 2 d + 1 more
-    simulations of each transition; without it, clean recordings give a point.
+    Bendahi and Russell, "Provable sim-to-real transfer via offline domain randomization", 2025). With `floor`, our
+    addition, the result's covariance is increased by what the misfit lets one believe (`mixed`), at the cost of 2 d + 1
+    more simulations of each transition; without it, as published, clean recordings give a point.
     """
 
     name: ClassVar[str] = "dropo"

@@ -24,13 +24,13 @@ _DRAWS = 2000  # of the posterior, for its mean and covariance
 
 @dataclasses.dataclass(frozen=True)
 class NPDROptions:
-    """Numbers of NPDR; the defaults are the paper's."""
+    """Numbers of NPDR; the defaults are the paper's, the floor aside, which is ours."""
 
     rounds: int = 5
     simulations: int = 1000  # of each round
     features: int = 32  # principal components of the errors that the network sees
     epochs: int = 200  # of training in a round, at most
-    floor: bool = False  # whether the spread is kept from falling below what the misfit allows to believe
+    floor: bool = True  # the spread is no less than what the misfit allows to believe; false: as published
 
     def __post_init__(self) -> None:
         for key, least in (("rounds", 1), ("simulations", 20), ("features", 1), ("epochs", 1)):
@@ -48,7 +48,8 @@ class NPDR(LikelihoodTuner[NPDROptions]):
     The network is conditioned on errors, of which the recording's own are 0, along the principal components of the
     first round; the paper conditions on features of whole trajectories. Simulations have no noise and recordings
     do, so each simulation is given errors of the best one so far, of transitions drawn with replacement, which the
-    reference code leaves out. Needs `pip install "dr-env[neural]"`.
+    reference code leaves out. With `floor` the posterior's covariance is increased by what the misfit lets one believe
+    (`mixed`), which matters where the model lacks something. Needs `pip install "dr-env[neural]"`.
     """
 
     name: ClassVar[str] = "npdr"

@@ -21,7 +21,7 @@ _RIDGE = 1e-10  # least variance
 
 @dataclasses.dataclass(frozen=True)
 class SimOptOptions:
-    """Numbers of SimOpt; the defaults are the paper's where it gives them."""
+    """Numbers of SimOpt; the defaults are the paper's where it gives them, the floor aside, which is ours."""
 
     samples: int = 100  # of parameters, for each update
     updates: int = 20  # of the distribution, for each telling
@@ -29,7 +29,7 @@ class SimOptOptions:
     l1: float = 0.5  # weight of the absolute gap
     l2: float = 1.0  # weight of the squared gap
     filter: float = 5.0  # standard deviation of the Gaussian filter over time, in transitions; 0 for none
-    floor: bool = False  # whether the spread is kept from falling below what the misfit allows to believe
+    floor: bool = True  # the spread is no less than what the misfit allows to believe; false: as published
 
     def __post_init__(self) -> None:
         for key, least in (("samples", 2), ("updates", 1), ("kl", 1e-6), ("l1", 0), ("l2", 0), ("filter", 0)):
@@ -50,6 +50,8 @@ class SimOpt(LikelihoodTuner[SimOptOptions]):
     The paper tells a recording of each new policy and updates once; here each telling makes `updates`, since
     recordings can be told without training a policy between. Gaps are taken where recordings are cut into windows,
     so a whole trajectory is a window as long as the recording. All coordinates weigh alike in units of their scale.
+    With `floor` the result's covariance is increased by what the misfit lets one believe (`mixed`); as published the
+    spread says how far the search has come, not what is known.
     """
 
     name: ClassVar[str] = "simopt"
