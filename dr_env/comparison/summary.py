@@ -16,7 +16,7 @@ Result = Mapping[str, Any]
 
 _RESAMPLES = 2000
 FEW = 5
-"""Runs below which no interval is shown."""
+"""Runs below which their range is shown instead of an interval."""
 _SMALL_GAP = 0.1  # of the larger return, which an oracle gains where a target counts
 
 
@@ -117,8 +117,8 @@ def transferred(results: Iterable[Result]) -> list[Transferred]:
                     *situation,
                     method,
                     len(own),
-                    estimate(list(scores.values()), np.random.default_rng(0)) if scores else None,
-                    estimate([[_return(result) for result in own]], np.random.default_rng(0)),
+                    _summed_up(list(scores.values())) if scores else None,
+                    _summed_up([[_return(result) for result in own]]),
                     float(np.mean([result["ledger"]["target_episodes"] for result in own])),
                     float(np.mean([result["ledger"]["policies"] for result in own])),
                     float(np.mean([result["ledger"]["sim_steps"] for result in own])),
@@ -142,9 +142,18 @@ def _gain(none: float, oracle: float) -> float:
     return (oracle - none) / max(abs(oracle), abs(none), 1e-9)
 
 
+def _summed_up(strata: list[list[float]]) -> Estimate:
+    """The interquartile mean of runs with its interval, or of few with their range."""
+    found = estimate(strata, np.random.default_rng(0))
+    runs = [value for stratum in strata for value in stratum]
+    return found if len(runs) >= FEW else Estimate(found.value, min(runs), max(runs))
+
+
 def mean_of(values: ArrayLike) -> Estimate:
-    """The mean of runs with its 95 % bootstrap interval."""
+    """The mean of runs with its 95 % bootstrap interval, or of few with their range."""
     numbers = np.asarray(values, np.float64)
+    if len(numbers) < FEW:
+        return Estimate(float(numbers.mean()), float(numbers.min()), float(numbers.max()))
     picked = np.random.default_rng(0).integers(0, len(numbers), (_RESAMPLES, len(numbers)))
     low, high = np.quantile(numbers[picked].mean(axis=1), [0.025, 0.975])
     return Estimate(float(numbers.mean()), float(low), float(high))
@@ -220,6 +229,6 @@ def _recovery_table(rows: list[Recovered]) -> list[str]:
 
 
 def shown(found: Estimate, digits: int, runs: int, times: float = 1.0) -> str:
-    """A number with its interval; without, where runs are too few for a bootstrap to mean anything."""
+    """A number with its interval, or with its range where runs are too few for a bootstrap to mean anything."""
     value, low, high = (f"{times * x:.{digits}f}" for x in (found.value, found.low, found.high))
-    return f"{value} [{low}, {high}]" if runs >= FEW else value
+    return f"{value} [{low}, {high}]" if runs >= FEW else f"{value} ({low} .. {high})"
