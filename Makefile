@@ -26,8 +26,10 @@ gl:
 
 demo: setup
 	@rm -rf $(DEMO)
-	$(BIN)/dr-env train half_cheetah --randomization none --out $(DEMO)/plain
-	$(BIN)/dr-env train half_cheetah --randomization default --out $(DEMO)/randomized
+	@echo "two policies learn at once, one a core: one without randomization, and one with, whose progress is shown:"
+	@$(BIN)/dr-env train half_cheetah --randomization none --threads 1 --quiet --out $(DEMO)/plain & plain=$$!; \
+		trap 'kill $$plain 2>/dev/null' INT TERM EXIT; \
+		$(BIN)/dr-env train half_cheetah --randomization default --threads 1 --out $(DEMO)/randomized && wait $$plain
 	$(BIN)/dr-env export --task tabletop --frames 64 --width 320 --height 240 --format bop,coco --out $(DEMO)/frames \
 		|| test ! -e $(DEMO)/frames/index.html  # without OpenGL there are no pictures, and the rest stands
 	@if test -e $(DEMO)/frames/index.html; then \

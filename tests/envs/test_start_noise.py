@@ -42,9 +42,9 @@ def test_motion_is_not_taken_for_noise_where_a_simulation_explains_it():
     np.testing.assert_array_equal(replay.noise(np.full_like(replay.motion, np.nan)), replay.noise())  # it diverged
 
 
-@pytest.mark.parametrize("task", ["cartpole", "pendulum", "hopper"])
-def test_bands_of_the_true_model_hold_what_noise_makes_of_it(task):
-    found, _ = evaluate_spec(_bench(task, _SHARE), Spec(), 0.5, 64, 0)
+@pytest.mark.parametrize(("task", "draws"), [("cartpole", 64), ("pendulum", 64), ("hopper", 24)])
+def test_bands_of_the_true_model_hold_what_noise_makes_of_it(task, draws):
+    found, _ = evaluate_spec(_bench(task, _SHARE), Spec(), 0.5, draws, 0)
     for name, bands in found.coverage.items():
         assert 0.35 < bands["50"] < 0.65, name
         assert 0.8 < bands["90"] < 0.97, name
