@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
     many as the cell's size; one that needs recordings is given as many recordings, of at most 50 steps each, and one
     that needs episodes too trains policies in simulation (`grow`). The policy that is judged is trained under the
     method's result, from scratch, with the cell's seed; it is that of the last checkpoint, whatever its learning
-    curve.
+    curve. A method that needs nothing but episodes rewrites the ranges of this training while it runs.
 
     Returns:
         Returns of fresh target episodes (one that diverged counts as the worst of the others), the result as YAML, the
@@ -43,8 +44,29 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
     prior = prior_of(cell.task, cell.tier)
     target = hidden(cell.task, prior, cell.target, cell.condition == "delay")
     objective, runs = Objective(cell.task, algorithm, cell.steps, cell.training, cell.seed), out / "runs" / cell.name
+    begin, ledger = time.perf_counter(), Ledger()
+    if tuner_class(cell.tuner).needs == {"episodes"}:
+        driven = {**cell.training, "tuner": cell.tuner, "tuner_options": cell.numbers}
+        dataclasses.replace(objective, settings=driven).train(prior, runs / "final")
+        result = Spec.load(runs / "final" / "tuned.yaml")
+    else:
+        tuner = _tuned(cell, prior, target, objective, runs)
+        result, ledger = tuner.result(), tuner.ledger
+        objective.train(result, runs / "final")
+    returns, _ = objective.evaluate(runs / "final", target, JUDGED, _FRESH + cell.target)
+    worst = np.nanmin(returns) if np.isfinite(returns).any() else 0.0
+    shutil.rmtree(runs, ignore_errors=True)
+    spent = ledger + Ledger(sim_steps=cell.steps, policies=1, seconds=round(time.perf_counter() - begin, 1))
+    return {
+        "returns": np.where(np.isnan(returns), worst, returns).round(4).tolist(),
+        "result": result.to_yaml(),
+        "ledger": spent.to_dict(),
+    }
+
+
+def _tuned(cell: Cell, prior: Spec, target: Spec, objective: Objective, runs: Path) -> Tuner[Any]:
+    """The cell's method, after it was told what the target shows it."""
     options: Mapping[str, Any] = {"target": target.to_dict()} if cell.tuner == "oracle" else cell.numbers
-    begin = time.perf_counter()
     needs = tuner_class(cell.tuner).needs
     told = told_prior(prior, cell.task, cell.latency)
     simulate = (lambda logs: replay(cell.task, told, logs)) if "transitions" in needs else None
@@ -62,17 +84,7 @@ def transfer(cell: Cell, out: Path, algorithm: str) -> dict[str, Any]:
             grow(tuner, objective, runs / "growth")
     elif not tuner.done:
         _search(tuner, cell, target, objective, runs)
-    result = tuner.result()
-    objective.train(result, runs / "final")
-    returns, _ = objective.evaluate(runs / "final", target, JUDGED, _FRESH + cell.target)
-    worst = np.nanmin(returns) if np.isfinite(returns).any() else 0.0
-    shutil.rmtree(runs, ignore_errors=True)
-    spent = tuner.ledger + Ledger(sim_steps=cell.steps, policies=1, seconds=round(time.perf_counter() - begin, 1))
-    return {
-        "returns": np.where(np.isnan(returns), worst, returns).round(4).tolist(),
-        "result": result.to_yaml(),
-        "ledger": spent.to_dict(),
-    }
+    return tuner
 
 
 def _search(tuner: Tuner[Any], cell: Cell, target: Spec, objective: Objective, runs: Path) -> None:
