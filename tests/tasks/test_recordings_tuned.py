@@ -17,14 +17,14 @@ REAL = Path(__file__).parents[3] / "shared" / "real"
 pytestmark = pytest.mark.skipif(not REAL.exists(), reason="the recordings (../shared/real) are absent")
 
 
-def test_a_short_fit_to_two_runs_of_the_double_pendulum_predicts_a_third() -> None:
+def test_a_short_fit_to_two_slow_runs_of_the_double_pendulum_predicts_the_fast_one() -> None:
     """Far better than the nominal model, which the lab identified: the whole fit, on all runs but one, is for hand."""
     folder = dr_env.make_task("double_pendulum").file("logs.yaml").parent
-    spec = dr_env.Spec.load(folder / "randomization.yaml")
+    spec = dr_env.Spec.load(folder / "prior.yaml")
     bench = load_bench("double_pendulum", folder / "logs.yaml", REAL / "double_pendulum")
     chosen, held = (
         dataclasses.replace(bench, logs=tuple(log for log in bench.logs if any(part in log.name for part in parts)))
-        for parts in (("144115", "154220"), ("143524",))
+        for parts in (("143339", "143524"), ("154220",))
     )
     tuner = make_tuner(
         "gauss_newton",
@@ -35,9 +35,8 @@ def test_a_short_fit_to_two_runs_of_the_double_pendulum_predicts_a_third() -> No
     tuner.tell(TargetTransitions(chosen.logs, 0.5))
     tuned, _ = evaluate_spec(held, tuner.result(), 0.5, 8, 0)
     untuned, _ = evaluate_spec(held, dr_env.Spec(), 0.5, 8, 0)
-    assert tuned.rmse["shoulder"] < 0.05
-    assert tuned.rmse["elbow"] < 0.09
-    assert tuned.rmse["shoulder"] < 0.6 * untuned.rmse["shoulder"]
+    assert tuned.rmse["shoulder"] < 0.5 * untuned.rmse["shoulder"]
+    assert tuned.rmse["elbow"] < 0.25 * untuned.rmse["elbow"]
 
 
 def test_the_map_of_the_furuta_pendulum_reads_its_recordings() -> None:
