@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from dr_env.cli.bars import bars
+from dr_env.cli.lateness import lateness
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
 from dr_env.cli.tune_score import evaluate_spec, show
 from dr_env.envs import Objective, grow, is_task_file, task_name, task_names
@@ -108,16 +109,18 @@ def fit(
         _grow(tuner, Objective(task_name(model), steps=steps, seed=seed), policies, quiet)
     tuned = tuner.result()
     tuned.save(out)
-    for note in tuner.notes:
+    late = lateness(bench, tuned, seconds)
+    notes = (*tuner.notes, *([late] if late else ()))
+    for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     left = sorted(_left_out(bench, prior, seconds).items())
     for name, why in left:
         console.print(f"note: {name} stays as it is: {why}", markup=False, highlight=False, soft_wrap=True)
     if latency:
-        late = 1000 * _values(bench.replay(tuned, bench.logs[:1], seconds), seed)[LATENCY]
-        console.print(f"note: actuators act {late.mean():.1f} ms later ({late.std():.1f} either way)", highlight=False)
+        lag = 1000 * _values(bench.replay(tuned, bench.logs[:1], seconds), seed)[LATENCY]
+        console.print(f"note: actuators act {lag.mean():.1f} ms later ({lag.std():.1f} either way)", highlight=False)
     if report is not None:
-        _write_report(report, bench, prior, tuned, seconds, seed, tuner.notes, scores)
+        _write_report(report, bench, prior, tuned, seconds, seed, notes, scores)
         console.print(f"wrote {report / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
 

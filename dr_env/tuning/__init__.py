@@ -1,7 +1,7 @@
 """Tuning: from evidence of a target to the ranges of a Spec."""
 
 from dr_env.tuning.evidence import Evidence, Log, SimEpisodes, TargetImages, TargetReturns, TargetTransitions
-from dr_env.tuning.latency import LATENCY, with_latency
+from dr_env.tuning.latency import LATENCY, delays_of, with_latency
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.ranges import spread_of
 from dr_env.tuning.registry import make_tuner, tuner_class, tuner_names
@@ -21,6 +21,7 @@ __all__ = [
     "TargetReturns",
     "TargetTransitions",
     "Tuner",
+    "delays_of",
     "make_tuner",
     "spread_of",
     "tuner_class",

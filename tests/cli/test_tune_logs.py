@@ -69,6 +69,7 @@ def test_a_fit_finds_the_target_and_its_spec_predicts_trains_and_says_where_it_i
     fitted(folder, "--out", out, "--report", tmp_path / "report", "--but", "[3]")
     said = capsys.readouterr().out
     assert "noise stays as it is: random from step to step" in said
+    assert "commands seem to act" not in said, "they act at once"
     spec = dr_env.Spec.load(out)
     assert spec.provenance is not None
     assert spec.provenance["method"] == "gauss_newton"
@@ -118,8 +119,13 @@ def test_a_delay_that_the_spec_lacks_is_fitted_where_it_is_asked_for(
     (tmp_path / "prior.yaml").write_text(PRIOR)
     run("record", "inverted_pendulum", "--out", tmp_path, "--target", tmp_path / "late.yaml", "--seconds", 3,
         "--noise", 0.001)  # fmt: skip
-    run("fit", "--model", "inverted_pendulum", "--spec", tmp_path / "prior.yaml", "--log", tmp_path / "logs.yaml",
-        "--window", "0.3", "--method", "credible", "--latency", "0.1", "--out", tmp_path / "tuned.yaml")  # fmt: skip
+    fit = ("fit", "--model", "inverted_pendulum", "--spec", tmp_path / "prior.yaml", "--log", tmp_path / "logs.yaml",
+           "--window", "0.3", "--out", tmp_path / "tuned.yaml")  # fmt: skip
+    run(*fit, "--set", "screen=0")
+    advice = re.search(r"commands seem to act (\d+) ms late.*: --latency (\S+) fits", capsys.readouterr().out)
+    assert advice is not None
+    assert float(advice[1]) == pytest.approx(40, abs=5)
+    run(*fit, "--method", "credible", "--latency", advice[2])
     said = re.search(r"note: actuators act (\d+\.\d) ms later", capsys.readouterr().out)
     assert said is not None
     assert float(said[1]) == pytest.approx(40, abs=2)
