@@ -2,49 +2,76 @@
 
 from __future__ import annotations
 
-import mujoco
-import numpy as np
-from mujoco import batch
-from numpy.typing import NDArray
+import ctypes
+import functools
+import sys
+from pathlib import Path
 
-Array = NDArray[np.float64]
-Ids = NDArray[np.intp]
+import mujoco
+from mujoco import _functions
 
 FIELD = "cfrc_ext"
-"""The MjData field that `mj_rnePostConstraint` computes and a step does not."""
+"""The MjData field that `mj_rnePostConstraint` computes and a step does not: torques, then forces, in N m and N."""
+
+_NAME = "dr_env.external_forces"
+_CALLBACKS = (
+    "nstate nsensordata init destroy copy reset compute advance visualize actuator_act_dot sdf_distance sdf_gradient "
+    "sdf_staticdistance sdf_attribute sdf_aabb"
+)
 
 
-class ExternalForces:
-    """`cfrc_ext` of a persistent batch: contacts and pushes on every body, 0 at an episode's start.
+class _Plugin(ctypes.Structure):
+    """`mjpPlugin` of mujoco/mjplugin.h."""
 
-    The forces belong to the contacts of the last substep, like all derived fields, and equal what
-    `mj_step` and then `mj_rnePostConstraint` give, as Gymnasium calls them. No stage of a batched step
-    runs after RK4's last evaluation, so the simulations are visited one by one; those where nothing
-    touches anything are passed over.
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("nattribute", ctypes.c_int),
+        ("attributes", ctypes.c_void_p),
+        ("capabilityflags", ctypes.c_int),
+        ("needstage", ctypes.c_int),
+        *((callback, ctypes.c_void_p) for callback in _CALLBACKS.split()),
+    )
 
-    Args:
-        simulations: the batch, persistent; its last step must have computed no further stages.
-        model: the nominal model; the forces depend on none of its values that vary.
+
+def with_external_forces(mjspec: mujoco.MjSpec) -> mujoco.MjSpec:
+    """A copy of a model's description whose simulations hold `cfrc_ext` after every step, contacts and pushes alike.
+
+    The forces belong to the contacts of the last substep, like all derived fields, and equal what `mj_step` and then
+    `mj_rnePostConstraint` give, as Gymnasium calls them. No stage of a batched step comes after the last evaluation
+    of RK4, but the engine lets plugins advance there, on its own threads; so that function is registered as one. What
+    follows a reset has no forces.
     """
+    _register()
+    mjspec = mjspec.copy()
+    mjspec.activate_plugin(_NAME)
+    mjspec.add_plugin(name=_NAME, plugin_name=_NAME, active=True)
+    return mjspec
 
-    def __init__(self, simulations: batch.Batch, model: mujoco.MjModel) -> None:
-        self.array: Array = np.zeros((simulations.nsim, model.nbody, 6))
-        """Torques, then forces, (num_envs, nbody, 6), in N m and N; always the same array."""
-        self._batch, self._model = simulations, model
-        self._workspace = mujoco.MjData(model)
-        self._found = self._workspace.cfrc_ext
-        self._contacts, self._equalities = simulations.bind("ncon"), simulations.bind("ne")
-        self._pushes = simulations.bind("xfrc_applied").reshape(simulations.nsim, -1)
 
-    def begin(self, ids: Ids) -> None:
-        """Clears the forces of the simulations `ids`."""
-        self.array[ids] = 0
+@functools.cache
+def _register() -> None:
+    """Makes `mj_rnePostConstraint(model, data)` what a plugin does to advance, once in each process.
 
-    def update(self, ids: Ids) -> None:
-        """Computes the forces in the simulations `ids`, after their step."""
-        self.array[ids] = 0
-        acted = (self._contacts[ids] > 0) | (self._equalities[ids] > 0) | self._pushes[ids].any(axis=1)
-        for i in ids[acted].tolist():
-            self._batch.get_data(i, self._workspace)
-            mujoco.mj_rnePostConstraint(self._model, self._workspace)
-            self.array[i] = self._found
+    Every callback is a function of MuJoCo's own, so none needs Python's lock. One that is given more arguments than it
+    has leaves them alone, which the calling conventions of all platforms that MuJoCo is built for allow.
+    """
+    library = _functions.__file__ if sys.platform != "win32" else str(Path(mujoco.__file__).with_name("mujoco.dll"))
+    mj = ctypes.CDLL(library)
+
+    def address(name: str) -> int | None:
+        return ctypes.cast(getattr(mj, name), ctypes.c_void_p).value
+
+    plugin = _Plugin()
+    mj.mjp_defaultPlugin(ctypes.byref(plugin))
+    plugin.name = _NAME.encode()
+    plugin.capabilityflags = int(mujoco.mjtPluginCapabilityBit.mjPLUGIN_ACTUATOR)
+    plugin.nstate = ctypes.cast(_no_state, ctypes.c_void_p).value
+    # required, and with nothing to do: a function that reads the model and returns 0 or 1
+    plugin.init = plugin.reset = plugin.compute = address("mj_isPyramidal")
+    plugin.advance = address("mj_rnePostConstraint")
+    mj.mjp_registerPlugin(ctypes.byref(plugin))
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+def _no_state(model: int, instance: int) -> int:
+    return 0  # asked for once, by the compiler

@@ -37,7 +37,7 @@ class Task(ABC):
     max_episode_steps: ClassVar[int] = 1000
     """Actions after which an episode is truncated."""
     fields: ClassVar[tuple[str, ...]] = ("qpos", "qvel")
-    """The MjData fields that the functions below read; `cfrc_ext`, the forces of contacts, takes longer than others."""
+    """The MjData fields that the functions below read; `cfrc_ext`, the forces of contacts, among them."""
     stage: ClassVar[int] = int(mujoco.mjtStage.mjSTAGE_NONE)
     """Stages to compute after a step; `mjSTAGE_VEL` where derived fields must be current."""
     reference: ClassVar[str | None] = None

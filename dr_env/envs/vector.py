@@ -14,7 +14,7 @@ from mujoco import batch
 from numpy.typing import NDArray
 
 from dr_env.binding import BatchRows, Plan, build_model, compile_model
-from dr_env.envs.forces import FIELD, ExternalForces
+from dr_env.envs.forces import FIELD, with_external_forces
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.initial import InitialState
 from dr_env.envs.keys import EpisodeKeys
@@ -97,7 +97,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
 
         nominal = compile_model(task.mjspec(), Spec())
         names = task.observation_names(nominal)
-        build = build_model(task.mjspec(), self.randomization, names, compile_from)
+        mjspec = with_external_forces(task.mjspec()) if FIELD in task.fields else task.mjspec()
+        build = build_model(mjspec, self.randomization, names, compile_from)
         self.model = build.model
         self.plan = self.randomization.bind(self.model, names, build)
         self.task = task = task.at(self.model.opt.timestep)
@@ -120,9 +121,6 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
-        self._forces = ExternalForces(self._batch, self.model) if FIELD in task.fields else None
-        if self._forces is not None:
-            self._live[FIELD] = self._forces.array
         self._start = InitialState(self._batch, self.model)
         self._ctrl = self._batch.bind("ctrl")
 
@@ -221,8 +219,6 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._redraws.begin(ids, self._keys)
         self._start.write(ids, {**self.task.initial_state(self.model, uniform), **(state or {})})
         self._batch.forward(ids)
-        if self._forces is not None:
-            self._forces.begin(ids)
         self._effects.begin(ids, *keys, self._ctrl[ids])
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
@@ -340,15 +336,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     def _advance(self, ids: Ids | None) -> NDArray[np.bool_]:
         """Steps the simulations; returns which of all diverged, (n,)."""
         failed = np.zeros(self.num_envs, bool)
-        stage = self.task.stage if self._forces is None else int(mujoco.mjtStage.mjSTAGE_NONE)
         try:
-            self._batch.step(ids, self.task.frame_skip, stage)
+            self._batch.step(ids, self.task.frame_skip, self.task.stage)
         except batch.SimulationError as error:
             failed[error.ids] = True
-        if self._forces is not None:
-            self._forces.update(self._all if ids is None else ids)
-            if self.task.stage != stage:
-                self._batch.forward(ids, self.task.stage)
         warned = self._batch.warning[:, _DIVERGED, 1]
         if not np.array_equal(warned, self._warned):
             failed |= (warned > self._warned).any(1)
