@@ -15,11 +15,13 @@ from dr_env.binding import Plan, Rows
 from dr_env.envs.randomization import Randomization
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
-from dr_env.envs.view import Context, Observation, row
+from dr_env.envs.view import Context, Observation, rows
 from dr_env.records import Columns, Draw
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
+
+_ONE = np.zeros(1, np.intp)
 
 
 class Env(gym.Env[Observation, NDArray[np.float32]]):
@@ -97,7 +99,7 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
         """Starts a new episode; `options` takes `draw`, `qpos` and `qvel`."""
         super().reset(seed=seed)
         observations, _ = self._vector.reset(seed=None if seed is None else [seed], options=options)
-        return row(observations, 0), self._draw_info()
+        return rows(observations, _ONE)[0], self._draw_info()
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Takes one action, (actions,)."""
@@ -109,7 +111,7 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
         }
         if "dr" in infos:  # drawn again
             info["dr"] = self.draw
-        return row(observations, 0), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+        return rows(observations, _ONE)[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def _draw_info(self) -> dict[str, Any]:
         return {"dr": self.draw} if self.randomization.entries else {}

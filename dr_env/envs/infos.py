@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.envs.view import Observation, row
+from dr_env.envs.view import Observation, rows
 from dr_env.records import Columns
 
 Array = NDArray[np.float64]
@@ -42,8 +42,8 @@ def final_info(last: Observation, columns: Columns, ids: Ids, info: Info, num_en
     """The last observations and infos of the environments `ids`, whose episodes are over."""
     mask = _mask(ids, num_envs)
     observations = np.full(num_envs, None, object)
-    for i in ids.tolist():
-        observations[i] = row(last, i)
+    for i, row in zip(ids.tolist(), rows(last, ids), strict=True):
+        observations[i] = row
     final = {**info, **draw_info(columns, ids, num_envs)}
     for key in [key for key in final if not key.startswith("_")]:
         final[f"_{key}"] = final.get(f"_{key}", mask) & mask

@@ -89,8 +89,9 @@ class View:
         return parts["observation"] if self._single else parts
 
 
-def row(observation: Observation, index: int) -> Observation:
-    """One environment's observation."""
+def rows(observation: Observation, ids: NDArray[np.intp]) -> list[Observation]:
+    """The observations of the environments `ids`, one by one."""
     if isinstance(observation, dict):
-        return {name: part[index].copy() for name, part in observation.items()}
-    return observation[index].copy()
+        parts = {name: part[ids] for name, part in observation.items()}
+        return [{name: part[i] for name, part in parts.items()} for i in range(len(ids))]
+    return list(observation[ids])
