@@ -145,3 +145,10 @@ class AsymmetricSACPolicy(SACPolicy):
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         """A critic, with everything."""
         return super().make_critic(Inputs(self.observation_space, frames=self._frames))
+
+
+class NoOptimizer:
+    """What a network that learns no more has for an optimizer; for one, torch would import its compiler (3 s)."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass

@@ -29,7 +29,7 @@ from policies.config import PPOConfig
 from policies.curriculum import CurriculumCallback
 from policies.history import HistoryVecEnv, RememberingPolicy
 from policies.lean import LeanPPO
-from policies.networks import AsymmetricActorCriticPolicy, Inputs
+from policies.networks import AsymmetricActorCriticPolicy, Inputs, NoOptimizer
 from policies.tuned import TunerCallback, environment_spec, tuner_of
 from policies.vecenv import SB3VecEnv
 
@@ -137,6 +137,7 @@ class PPOTrainer:
         folder = Run(run)
         recorded, checkpoint = folder.config, folder.latest()
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
+        torch.set_num_threads(config.torch_threads)  # more would wait in loops, on the processors that simulate
         task = known_task(recorded["task"], run / "config.json")
         env = VectorEnv(task, 1, folder.spec, context=config.context, flat_goal=True)
         names = list(env.task.observation_names(env.model))
@@ -218,7 +219,8 @@ def ppo_arguments(config: PPOConfig, seed: int) -> dict[str, Any]:
 
 def build_policy(observations: gym.Space[Any], actions: gym.Space[Any], config: PPOConfig) -> ActorCriticPolicy:
     """The network alone, for use after training."""
-    return _policy_class(config)(observations, actions, lambda _: config.learning_rate, **_policy_arguments(config))
+    arguments = {**_policy_arguments(config), "optimizer_class": NoOptimizer}
+    return _policy_class(config)(observations, actions, lambda _: config.learning_rate, **arguments)
 
 
 def _policy_class(config: PPOConfig) -> type[ActorCriticPolicy]:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from dr_env.distributions.base import Array, Distribution
 from dr_env.errors import DREnvError
@@ -109,7 +110,7 @@ class JointNormal(Joint):
         if self.low is not None or self.high is not None:
             # Genz, "Numerical computation of multivariate normal probabilities", 1992
             mass = float(
-                stats.multivariate_normal.cdf(
+                scipy.stats.multivariate_normal.cdf(
                     high, np.array(self.mean_), covariance, lower_limit=low, rng=np.random.default_rng(0)
                 )
             )
@@ -144,7 +145,7 @@ class JointNormal(Joint):
 
     def _inside(self) -> Array:
         """Draws inside the box, always the same."""
-        unit = stats.qmc.Halton(self.size, rng=np.random.default_rng(0)).random(_SAMPLES)
+        unit = scipy.stats.qmc.Halton(self.size, rng=np.random.default_rng(0)).random(_SAMPLES)
         values = self.quantile(np.clip(unit, 1e-12, 1 - 1e-12))
         kept: Array = values[self.accepts(values)]
         return kept if len(kept) else np.array([self.mean_])
@@ -247,7 +248,7 @@ class Empirical(Joint):
             if self.bandwidth == 0:
                 return np.asarray(np.log(((x == rows).all(-1) * p).sum(-1)))
             kernel = self._kernel()
-            logs = stats.norm.logpdf((x - rows) / kernel).sum(-1) - np.log(kernel).sum() + np.log(p)
+            logs = scipy.stats.norm.logpdf((x - rows) / kernel).sum(-1) - np.log(kernel).sum() + np.log(p)
         return np.asarray(special.logsumexp(logs, axis=-1))
 
     def entropy(self) -> float:
@@ -256,7 +257,7 @@ class Empirical(Joint):
             _, which = np.unique(self.__dict__["_rows"], axis=0, return_inverse=True)
             p = np.bincount(which.reshape(-1), self.__dict__["_p"])
             return float(-(p[p > 0] * np.log(p[p > 0])).sum())
-        unit = stats.qmc.Halton(1 + self.size, rng=np.random.default_rng(0)).random(_SAMPLES)
+        unit = scipy.stats.qmc.Halton(1 + self.size, rng=np.random.default_rng(0)).random(_SAMPLES)
         return float(-self.log_prob(self.quantile(np.clip(unit, 1e-12, 1 - 1e-12))).mean())
 
     def means(self) -> Array:

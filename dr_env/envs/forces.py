@@ -14,6 +14,7 @@ FIELD = "cfrc_ext"
 """The MjData field that `mj_rnePostConstraint` computes and a step does not: torques, then forces, in N m and N."""
 
 _NAME = "dr_env.external_forces"
+_no_state = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(lambda *_: 0)  # asked for by the compiler
 _CALLBACKS = (
     "nstate nsensordata init destroy copy reset compute advance visualize actuator_act_dot sdf_distance sdf_gradient "
     "sdf_staticdistance sdf_attribute sdf_aabb"
@@ -52,8 +53,8 @@ def with_external_forces(mjspec: mujoco.MjSpec) -> mujoco.MjSpec:
 def _register() -> None:
     """Makes `mj_rnePostConstraint(model, data)` what a plugin does to advance, once in each process.
 
-    Every callback is a function of MuJoCo's own, so none needs Python's lock. One that is given more arguments than it
-    has leaves them alone, which the calling conventions of all platforms that MuJoCo is built for allow.
+    Every callback of a simulation is a function of MuJoCo's own, so none needs Python's lock. One that is given more
+    arguments than it has leaves them alone, which the calling conventions of all platforms of MuJoCo allow.
     """
     library = _functions.__file__ if sys.platform != "win32" else str(Path(mujoco.__file__).with_name("mujoco.dll"))
     mj = ctypes.CDLL(library)
@@ -70,8 +71,3 @@ def _register() -> None:
     plugin.init = plugin.reset = plugin.compute = address("mj_isPyramidal")
     plugin.advance = address("mj_rnePostConstraint")
     mj.mjp_registerPlugin(ctypes.byref(plugin))
-
-
-@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
-def _no_state(model: int, instance: int) -> int:
-    return 0  # asked for once, by the compiler

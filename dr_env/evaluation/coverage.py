@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -160,7 +160,7 @@ def _tested(m: Marginal, element: int, column: Array) -> tuple[float, float]:
     """Statistic and p-value that an element's values come from its law, or what was drawn without one."""
     if m.law is not None:
         return _test(m.law, column)
-    result = stats.ks_2samp(column, m.first[:, element])
+    result = scipy.stats.ks_2samp(column, m.first[:, element])
     return float(result.statistic), float(result.pvalue)
 
 
@@ -168,7 +168,7 @@ def _test(law: Law, column: Array) -> tuple[float, float]:
     """Statistic and p-value that values come from a law."""
     if law.discrete:
         return _chi_square(law, column)
-    result = stats.kstest(law.cdf(column), "uniform")
+    result = scipy.stats.kstest(law.cdf(column), "uniform")
     return float(result.statistic), float(result.pvalue)
 
 
@@ -182,7 +182,7 @@ def _chi_square(law: Law, column: Array) -> tuple[float, float]:
     observed = np.bincount(cells[np.searchsorted(values, column)], minlength=cells[-1] + 1)
     if len(observed) < 2:
         return 0.0, 1.0
-    result = stats.chisquare(observed, np.bincount(cells, expected))
+    result = scipy.stats.chisquare(observed, np.bincount(cells, expected))
     return float(result.statistic) / (len(observed) - 1), float(result.pvalue)
 
 

@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ def estimate(groups: Sequence[ArrayLike], rng: np.random.Generator) -> Estimate:
 def proportion(outcomes: ArrayLike) -> Estimate:
     """The share of true outcomes, (n,), with its 95 % interval (E. Wilson, J. Am. Stat. Assoc. 22, 1927)."""
     values = np.asarray(outcomes, bool)
-    found = stats.binomtest(int(values.sum()), len(values))
+    found = scipy.stats.binomtest(int(values.sum()), len(values))
     low, high = found.proportion_ci(method="wilson")
     return Estimate(float(values.mean()), float(low), float(high))
 

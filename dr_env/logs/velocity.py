@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import signal
 
 from dr_env.errors import DREnvError
 from dr_env.logs.mapping import Velocity
@@ -31,7 +31,7 @@ def derivative(values: Array, time: Array, how: Velocity, name: str) -> Array:
         )
     uniform = np.arange(time[0], time[-1] + 0.5 * period, period)
     even = interpolate(values, time, uniform)
-    slope = signal.savgol_filter(even, length, how.order, deriv=1, delta=period, axis=0)
+    slope = scipy.signal.savgol_filter(even, length, how.order, deriv=1, delta=period, axis=0)
     return interpolate(slope, uniform, time)
 
 
@@ -46,7 +46,7 @@ def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) 
     length = min(2 * round(how.window / period / 2) + 1, len(time) - 1 + len(time) % 2)
     if length <= how.order:
         raise DREnvError(f"{name}: velocity.window {how.window:g} s holds {length} samples, expected more")
-    return np.asarray(signal.savgol_filter(rates, length, how.order, axis=0))
+    return np.asarray(scipy.signal.savgol_filter(rates, length, how.order, axis=0))
 
 
 def unwrapped(values: Array) -> Array:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from dr_env.distributions import Distribution, Expression, Joint, JointNormal, LogUniform, Uniform
 from dr_env.errors import DREnvError
@@ -61,7 +61,7 @@ class Coordinates:
             places = [i for i, (name, _) in enumerate(self._owner) if name == owner]
             distribution = distributions[places[0]]
             if isinstance(distribution, Joint):
-                unit = qmc.Halton(distribution.uniforms, rng=np.random.default_rng(0)).random(4096)
+                unit = scipy.stats.qmc.Halton(distribution.uniforms, rng=np.random.default_rng(0)).random(4096)
                 draws = distribution.quantile(np.clip(unit, 1e-9, 1 - 1e-9))
                 draws = draws[distribution.accepts(draws)]
                 points = (draws - self._low[places]) / self._width[places]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from dr_env.errors import DREnvError
 from dr_env.tuning.latency import delays_of
@@ -121,7 +121,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
 
     def _start(self, problem: Problem, rng: np.random.Generator) -> Array:
         """The point of the prior that fits best, by the sum over coordinates of the log mean square."""
-        spread = stats.qmc.Halton(problem.size, rng=rng).random(self.options.starts - 1)
+        spread = scipy.stats.qmc.Halton(problem.size, rng=rng).random(self.options.starts - 1)
         points = np.concatenate([problem.mean[None], spread])
         errors = problem.errors(points)
         losses = np.log((errors**2).mean(axis=1) + _TINY).sum(axis=1)

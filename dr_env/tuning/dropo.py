@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import cmaes
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from dr_env.errors import DREnvError
 from dr_env.rng import digest
@@ -88,7 +88,7 @@ class DROPO(LikelihoodTuner[DROPOOptions]):
     def _loss(self, problem: Problem, point: Array, rng: np.random.Generator) -> float:
         """Minus the mean log likelihood of transitions, and the entropy's share."""
         mean, stds = _distribution(point)
-        drawn = stats.truncnorm.ppf(rng.random((self.options.samples, problem.size)), -2.0, 2.0)
+        drawn = scipy.stats.truncnorm.ppf(rng.random((self.options.samples, problem.size)), -2.0, 2.0)
         errors = problem.errors(mean + stds * drawn)  # (n, k, m)
         errors = errors[np.isfinite(errors).all(axis=(1, 2))]
         if len(errors) < 2:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import qmc
 
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
@@ -147,7 +147,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         """Points (n, d) to start from, the most promising first."""
         if not self.options.screen:
             return mean[None]
-        halton = qmc.Halton(len(mean), rng=np.random.default_rng(self.seed)).random(self.options.screen)
+        halton = scipy.stats.qmc.Halton(len(mean), rng=np.random.default_rng(self.seed)).random(self.options.screen)
         points = np.concatenate((mean[None], halton))
         found = problem.predict(points)
         problem.rescale(found[0])
@@ -179,7 +179,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
 def _measured(found: Array, simulator: Simulator, coordinates: Coordinates, mean: Array) -> NDArray[np.bool_]:
     """Where something was measured, (k, m), although simulations may diverge: asked at several points."""
     measured = ~np.isnan(found)
-    unit = qmc.Halton(len(mean), rng=np.random.default_rng(1)).random(4)
+    unit = scipy.stats.qmc.Halton(len(mean), rng=np.random.default_rng(1)).random(4)
     if not measured.all():
         others = simulator.predictions(coordinates.from_unit(mean + 0.05 * (unit - 0.5)))
         measured |= ~np.isnan(others).all(axis=0)
@@ -238,7 +238,7 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, c
     ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
     noise = white_noise(np.where(problem.measured, fit.residuals, np.nan), clusters)  # (m,)
     dimensions = len(fit.point)
-    unit = qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
+    unit = scipy.stats.qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
     normal = special.ndtri(np.clip(unit, 1e-6, 1 - 1e-6))
 
     def share(factor: float) -> float:

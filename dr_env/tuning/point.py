@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
 
 from dr_env.distributions import Constant, Distribution
 from dr_env.errors import DREnvError
@@ -75,7 +76,7 @@ class Point(Tuner[PointOptions]):
         simulator = self._simulate(evidence)
         tied = _Tied(self.prior, simulator)
         seed = digest(self.seed, self.name, self._told) >> 32
-        unit = stats.qmc.Halton(len(tied.names), rng=np.random.default_rng(seed)).random(self.options.screen)
+        unit = scipy.stats.qmc.Halton(len(tied.names), rng=np.random.default_rng(seed)).random(self.options.screen)
         start = np.array([tied.unit(name, self._found) for name in tied.names])
         points = np.concatenate([start[None], unit])
         residuals = tied.residuals(points)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.mixed import States
@@ -37,7 +37,7 @@ class Problem:
         """Of the prior, (d,)."""
         centre = simulator.predictions(self.values(np.full((1, self.size), 0.5)))
         corners = simulator.predictions(
-            self.values(stats.qmc.Halton(self.size, rng=np.random.default_rng(0)).random(4))
+            self.values(scipy.stats.qmc.Halton(self.size, rng=np.random.default_rng(0)).random(4))
         )
         self._samples = centre[0].size
         measured = np.isfinite(np.concatenate([centre, corners])).any(axis=0)  # (k, m)

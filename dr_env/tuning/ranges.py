@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from dr_env.distributions import Distribution, LogUniform
 from dr_env.distributions.joint import labels_of
@@ -122,6 +122,6 @@ def _values(spec: Spec, name: str) -> Array:
     for label, (variable, column) in labels_of(drawn).items():
         if label in distribution.parents:
             joint = drawn[variable]
-            unit = stats.qmc.Halton(joint.uniforms, rng=np.random.default_rng(0)).random(len(_GRID))
+            unit = scipy.stats.qmc.Halton(joint.uniforms, rng=np.random.default_rng(0)).random(len(_GRID))
             columns[label] = joint.quantile(np.clip(unit, 1e-9, 1 - 1e-9))[:, column]
     return distribution.draw(_GRID, columns)
