@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import mujoco
@@ -16,19 +16,42 @@ Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
 
 
+_NONE = mujoco.mjtStage.mjSTAGE_NONE
+_RESET_READS = frozenset({"qpos0", "body_pos", "body_quat"})  # numbers of a model that a reset's state is made of
+
+
 class InitialState:
-    """Writes state fields, and what follows from them, into the simulations of a batch.
+    """Resets the simulations of a batch, and writes state fields and what follows from them.
 
     Delayed actuators read the controls of times before the episode, which MuJoCo takes as 0; here they are
     the initial controls, so that a delayed servo holds its pose instead of leaving for 0.
 
+    A simulation is its row of the state, unless the batch is persistent. Where besides nobody reads what is derived
+    from it before a step has derived it anew, a reset is a copy of a row and needs no forward pass.
+
     Args:
-        simulations: the batch.
+        simulations: the batch, as it was made.
         model: its model.
+        read: the live arrays of what is read of the simulations.
+        written: the arrays of the model that differ between simulations; what derives from others is not asked for.
     """
 
-    def __init__(self, simulations: batch.Batch, model: mujoco.MjModel) -> None:
+    def __init__(
+        self,
+        simulations: batch.Batch,
+        model: mujoco.MjModel,
+        read: Iterable[NDArray[Any]],
+        written: Collection[str],
+    ) -> None:
         self._batch = simulations
+        self._blank: Array | None = None  # the row after a reset, where that is all
+        if (
+            not simulations.persistent
+            and _RESET_READS.isdisjoint(written)
+            and all(np.may_share_memory(live, simulations.state) for live in read)
+        ):
+            simulations.reset(stage=_NONE)
+            self._blank = simulations.state[0].copy()
         columns: list[int] = []
         owners: list[int] = []
         for actuator in np.flatnonzero(model.actuator_history[:, 0]).tolist():
@@ -60,10 +83,17 @@ class InitialState:
             found[name] = values
         return found
 
-    def write(self, ids: Ids, state: Mapping[str, ArrayLike]) -> None:
-        """Writes the fields of `state`, (len(ids), ...) or one row for all, after a reset of the simulations `ids`."""
+    def begin(self, ids: Ids, state: Mapping[str, ArrayLike]) -> None:
+        """Resets the simulations `ids` and writes the fields of `state`, (len(ids), ...) or one row for all."""
+        if self._blank is None:
+            self._batch.reset(ids, stage=_NONE)
+        else:
+            self._batch.state[ids] = self._blank
+            self._batch.warning[ids] = 0
         for name, values in state.items():
             self._batch.bind(name)[ids] = values
         if "ctrl" in state and len(self._columns):
             controls = self._batch.bind("ctrl")[ids]
             self._batch.bind("history")[ids[:, None], self._columns] = controls[:, self._owners]
+        if self._blank is None:
+            self._batch.forward(ids)

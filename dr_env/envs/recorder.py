@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
@@ -58,12 +57,10 @@ def record(
             rows.write(name, ids, np.tile(values, (episodes, 1)))
     if plan.recompute:
         rows.recompute(ids)
-    simulations.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
     rng = np.random.default_rng(seed)
     uniform = rng.uniform(1e-9, 1, (episodes, task.reset_width(model)))
-    InitialState(simulations, model).write(ids, task.initial_state(model, uniform))
-    simulations.forward()
     live = {field: simulations.bind(field) for field in {*task.fields, "qpos", "qvel"} if field != FIELD}
+    InitialState(simulations, model, live.values(), plan.nominal.keys()).begin(ids, task.initial_state(model, uniform))
     ctrl = simulations.bind("ctrl")
     steps = max(4, round(seconds / task.dt))
     space = task.action_space(model)

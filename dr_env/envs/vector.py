@@ -121,7 +121,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
-        self._start = InitialState(self._batch, self.model)
+        self._start = InitialState(self._batch, self.model, self._live.values(), self.plan.nominal.keys())
         self._ctrl = self._batch.bind("ctrl")
 
         self.single_action_space = task.action_space(self.model)
@@ -214,11 +214,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         for name, values in columns.items():
             self._columns[name][ids] = values
         self.plan.write(self.rows, ids, columns)
-        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         uniform = self._states_ahead.uniform(ids, *keys)
         self._redraws.begin(ids, self._keys)
-        self._start.write(ids, {**self.task.initial_state(self.model, uniform), **(state or {})})
-        self._batch.forward(ids)
+        self._start.begin(ids, {**self.task.initial_state(self.model, uniform), **(state or {})})
         self._effects.begin(ids, *keys, self._ctrl[ids])
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
