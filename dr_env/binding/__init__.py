@@ -13,10 +13,11 @@ from dr_env.binding.limits import limited, seen_entries
 from dr_env.binding.looks import propose_looks
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
-from dr_env.binding.rows import BatchRows, Rows
+from dr_env.binding.rows import DIVERGED, BatchRows, Rows, is_more_than_state
 from dr_env.binding.textures import image_files, read_image
 
 __all__ = [
+    "DIVERGED",
     "FIELDS",
     "HELD",
     "IMAGED",
@@ -35,6 +36,7 @@ __all__ = [
     "find_field",
     "held_row",
     "image_files",
+    "is_more_than_state",
     "limited",
     "object_names",
     "offers",

@@ -26,12 +26,14 @@ class Build:
         seed: what was drawn from.
         columns: what was drawn, a Draw's columns of one row.
         nominal: the model's values as they would be without it, by `compiled.*` array.
+        mjspec: the description that the model was compiled from, where there is one.
     """
 
     model: mujoco.MjModel
     seed: int
     columns: Columns = dataclasses.field(default_factory=dict)
     nominal: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    mjspec: mujoco.MjSpec | None = None
 
 
 def compiled_names(spec: Spec) -> frozenset[str]:

@@ -69,7 +69,8 @@ def build_model(
         mjspec = mjspec.copy()
         model = _described(mjspec, model, {name: value[0] for name, value in values.items()}, plan)
         build = Build(model, build.seed, {**fixed, **build.columns}, plan.nominal)
-    return Build(_prepared(mjspec, model, spec, observations), build.seed, build.columns, build.nominal)
+    mjspec, model = _prepared(mjspec, model, spec, observations)
+    return Build(model, build.seed, build.columns, build.nominal, mjspec)
 
 
 def _given(draw: Mapping[str, ArrayLike], names: frozenset[str]) -> dict[str, NDArray[np.float64]]:
@@ -135,8 +136,8 @@ def _described(
 
 def _prepared(
     mjspec: mujoco.MjSpec, model: mujoco.MjModel, spec: Spec, observations: tuple[str, ...]
-) -> mujoco.MjModel:
-    """The model, with buffers for delays, bodies that are not simple and looks where the Spec needs them."""
+) -> tuple[mujoco.MjSpec, mujoco.MjModel]:
+    """Both with buffers for delays, bodies that are not simple and looks where the Spec needs them."""
     simple: set[int] = set()
     delays = []
     for name, entry in spec.entries.items():
@@ -147,7 +148,7 @@ def _prepared(
     needed = delay_samples(spec, delays, Buffers.of(model))
     looks = needs_dressing(spec)
     if not (needed or simple or looks):
-        return model
+        return mjspec, model
     prepared = mjspec.copy()
     if looks:
         dress(prepared, model, spec)
@@ -156,7 +157,7 @@ def _prepared(
         delayed.nsample = max(count, delayed.nsample)
     for body in simple:
         prepared.bodies[body].simple = 0
-    return _compile(prepared)
+    return prepared, _compile(prepared)
 
 
 def _compile(mjspec: mujoco.MjSpec) -> mujoco.MjModel:

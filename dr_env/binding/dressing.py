@@ -55,6 +55,7 @@ def dress(mjspec: mujoco.MjSpec, model: mujoco.MjModel, spec: Spec) -> None:
         DREnvError: a texture entry without a pool; a pool that is too large; a folder without images.
     """
     names = object_names(model, "geom")
+    mjspec.compiler.discardvisual = False  # or MuJoCo throws the materials away again
     taken = np.bincount(model.geom_matid[model.geom_matid >= 0], minlength=model.nmat)
     own: set[int] = set()
     coloured: set[int] = set()

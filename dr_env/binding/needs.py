@@ -23,6 +23,9 @@ GREY = (0.5, 0.5, 0.5, 1.0)
 """A geom's colour where none is given; then its material's counts."""
 _FIXED_GAIN, _AFFINE_BIAS = int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtBias.mjBIAS_AFFINE)
 _COUPLINGS = [int(mujoco.mjtEq.mjEQ_JOINT), int(mujoco.mjtEq.mjEQ_TENDON)]
+_FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+_TENDON = int(mujoco.mjtTrn.mjTRN_TENDON)
+_AROUND = [int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER)]
 _FOLLOWS = "faces a body by its mode; give it the mode fixed, or vary its pos"
 
 
@@ -51,6 +54,11 @@ NEEDS: dict[str, Need] = {
         lambda m, ids: m.body_weldid[ids] != 0,
         "is static, and MuJoCo fixes the collision bounds of static bodies when it compiles; write `trigger: compile`",
     ),
+    "jointed body": Need(
+        lambda m, ids: (m.body_jntnum[ids] == 0) | (m.jnt_type[m.body_jntadr[ids]] != _FREE),
+        "has a free joint, so that where it is belongs to the state an episode starts from, not to the model; "
+        "give reset the option qpos, or write `trigger: compile`",
+    ),
     "pushable body": Need(lambda m, ids: m.body_weldid[ids] != 0, "is static, so no push moves it"),
     "shaped geom": Need(
         lambda m, ids: np.isin(m.geom_type[ids], _SHAPED),
@@ -63,6 +71,13 @@ NEEDS: dict[str, Need] = {
     ),
     "limited force": Need(
         lambda m, ids: m.actuator_forcelimited[ids] != 0, "has no force limits; give it a forcerange in the MJCF"
+    ),
+    "tendon without wrapping": Need(
+        lambda m, ids: ~_wrapped(m)[ids], "wraps around a geom, where MuJoCo has no armature"
+    ),
+    "actuator without wrapping": Need(
+        lambda m, ids: ~_wrapped(m)[np.where(m.actuator_trntype[ids] == _TENDON, m.actuator_trnid[ids, 0], m.ntendon)],
+        "pulls a tendon that wraps around a geom, where MuJoCo has no armature",
     ),
     "position servo": Need(
         lambda m, ids: (m.actuator_gainprm[ids, 0] != 0) & (m.actuator_biasprm[ids, 1] == -m.actuator_gainprm[ids, 0]),
@@ -115,3 +130,11 @@ def _single(materials: NDArray[np.int32]) -> Ids:
     """The materials that one geom alone has."""
     found, counts = np.unique(materials[materials >= 0], return_counts=True)
     return np.asarray(found[counts == 1], np.intp)
+
+
+def _wrapped(model: Any) -> NDArray[np.bool_]:
+    """Which tendons wrap around a geom; one more for actuators that pull none, which are none of them."""
+    found = np.zeros(model.ntendon + 1, bool)
+    for tendon, (first, count) in enumerate(zip(model.tendon_adr, model.tendon_num, strict=True)):
+        found[tendon] = np.isin(model.wrap_type[first : first + count], _AROUND).any()
+    return found

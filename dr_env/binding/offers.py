@@ -106,7 +106,7 @@ def propose(model: mujoco.MjModel, looks: bool = False) -> str:
         if not chosen:
             continue
         entry: dict[str, Any] = {
-            "select": {kind: "*" if len(chosen) == len(offer.names) else [literal(n) for n in chosen]},
+            "select": {kind: "*" if len(chosen) == _count(model, kind) else [literal(n) for n in chosen]},
             "field": name,
             "operation": operation,
             "distribution": {"type": distribution, "low": low, "high": high},
@@ -120,3 +120,8 @@ def propose(model: mujoco.MjModel, looks: bool = False) -> str:
         text += ["  # what pictures show, which costs training nothing where nothing renders"]
         text += [f"  {line}" for line in dump_yaml(visual["entries"]).splitlines()]
     return "\n".join(text) + "\n"
+
+
+def _count(model: mujoco.MjModel, kind: str) -> int:
+    """How many objects "*" matches, without the world."""
+    return len(object_names(model, kind)) - (kind == "body")

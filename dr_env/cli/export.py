@@ -13,7 +13,7 @@ from rich.table import Table
 from dr_env.binding import propose_looks
 from dr_env.cli.bars import bars
 from dr_env.cli.models import load_model
-from dr_env.envs import make_task
+from dr_env.envs import is_model_file, make_task
 from dr_env.errors import DREnvError
 from dr_env.export import ExportRequest, Layout, Manifest, SourceRequest, Summary, cores
 from dr_env.export import export as run
@@ -74,7 +74,7 @@ def export(
     if every < 0 or every == 1:
         raise DREnvError(f"--every: got {every}, expected 0 for no split val, or at least 2")
     text, name = spec_text(task, spec)
-    task = str(Path(task).resolve()) if task.endswith(".xml") else task
+    task = str(Path(task).resolve()) if is_model_file(task) else task
     source = SourceRequest(task, text, name, seed, width, height, renderer, camera, objects, jitter, steps)
     layout = Layout(frames, width, height, shard, split, every, f".{image}")
     names = tuple(part.strip() for part in formats.split(",") if part.strip())
@@ -105,11 +105,11 @@ def spec_text(task: str, spec: str) -> tuple[str, str]:
     """A Spec by name or file, as YAML, and what to call it: `default`, `looks`, `none` or a path."""
     if spec == "looks":
         return propose_looks(load_model(task, Spec())[0].model).to_yaml(), "looks"
-    if spec == "none" or (spec == "default" and task.endswith(".xml")):
+    if spec == "none" or (spec == "default" and is_model_file(task)):
         return Spec().to_yaml(), "none"
     if spec == "default":
         return Spec.load(make_task(task).file("randomization.yaml")).to_yaml(), f"{task}/randomization.yaml"
-    if not task.endswith(".xml"):
+    if not is_model_file(task):
         make_task(task)  # a task that is not there is told of, whatever the Spec
     return Spec.load(spec).to_yaml(), spec
 

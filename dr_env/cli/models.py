@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from dr_env.binding import Build, build_model, compile_model
-from dr_env.envs import Task, make_task, task_names
+from dr_env.envs import Task, is_model_file, make_task, task_names
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
@@ -19,7 +19,7 @@ def load_task(name: str) -> Task:
 
 
 def _is_file(name: str) -> bool:
-    return name not in task_names() and name.endswith((".xml", ".mjcf", ".urdf"))
+    return name not in task_names() and is_model_file(name)
 
 
 def load_mjspec(name: str) -> tuple[mujoco.MjSpec, tuple[str, ...]]:

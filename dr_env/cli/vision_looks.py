@@ -13,6 +13,7 @@ from dr_env.cli.bars import bars
 from dr_env.cli.export import spec_text
 from dr_env.cli.train import read_settings
 from dr_env.cli.tune_search import Options
+from dr_env.envs import is_model_file
 from dr_env.errors import DREnvError
 from dr_env.export import SourceRequest, cores
 from dr_env.files import check_writable
@@ -90,7 +91,7 @@ def looks(
     goal = _target(target, split, width, labelled, object_class)
     height = goal.images.shape[1]
     text, name = spec_text(task, spec)
-    request = SourceRequest(task if not task.endswith(".xml") else str(Path(task).resolve()), text, name, seed, width,
+    request = SourceRequest(task if not is_model_file(task) else str(Path(task).resolve()), text, name, seed, width,
                             height, renderer, camera)  # fmt: skip
     prior, seen = _prior(request)
     chosen = read_settings(options)

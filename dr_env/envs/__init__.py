@@ -7,6 +7,7 @@ from dr_env.envs.objective import Objective
 from dr_env.envs.pixels import PixelVectorEnv, with_pixels
 from dr_env.envs.randomization import as_spec
 from dr_env.envs.registration import (
+    is_model_file,
     known_task,
     make_env,
     make_task,
@@ -41,6 +42,7 @@ __all__ = [
     "VectorEnv",
     "as_spec",
     "grow",
+    "is_model_file",
     "is_task_file",
     "known_task",
     "make_env",

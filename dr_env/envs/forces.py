@@ -10,6 +10,9 @@ from pathlib import Path
 import mujoco
 from mujoco import _functions
 
+from dr_env.binding import compile_model
+from dr_env.spec import Spec
+
 FIELD = "cfrc_ext"
 """The MjData field that `mj_rnePostConstraint` computes and a step does not: torques, then forces, in N m and N."""
 
@@ -34,19 +37,19 @@ class _Plugin(ctypes.Structure):
     )
 
 
-def with_external_forces(mjspec: mujoco.MjSpec) -> mujoco.MjSpec:
-    """A copy of a model's description whose simulations hold `cfrc_ext` after every step, contacts and pushes alike.
+def with_external_forces(mjspec: mujoco.MjSpec) -> mujoco.MjModel:
+    """A description's model of which a batch holds `cfrc_ext` after every step: contacts and pushes on every body.
 
     The forces belong to the contacts of the last substep, like all derived fields, and equal what `mj_step` and then
     `mj_rnePostConstraint` give, as Gymnasium calls them. No stage of a batched step comes after the last evaluation
     of RK4, but the engine lets plugins advance there, on its own threads; so that function is registered as one. What
-    follows a reset has no forces.
+    follows a reset has no forces. The model is for this process alone: others do not know the plugin.
     """
     _register()
-    mjspec = mjspec.copy()
+    mjspec = mjspec.copy()  # which loses plugins that no element names, so that this is done last
     mjspec.activate_plugin(_NAME)
     mjspec.add_plugin(name=_NAME, plugin_name=_NAME, active=True)
-    return mjspec
+    return compile_model(mjspec, Spec())
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.binding import Plan
+from dr_env.binding import DIVERGED, Plan
 from dr_env.envs.env import Env
 from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.layout import Layout
@@ -22,11 +22,6 @@ from dr_env.sensors import Effects
 from dr_env.spec import Spec
 
 _ONE = np.zeros(1, np.intp)
-_DIVERGED = (
-    mujoco.mjtWarning.mjWARN_BADQPOS,
-    mujoco.mjtWarning.mjWARN_BADQVEL,
-    mujoco.mjtWarning.mjWARN_BADQACC,
-)
 _TIMED = ("push.", "action.jitter", "observation.delay", "observation.walk")
 Array = NDArray[np.float64]
 
@@ -274,7 +269,7 @@ class ModelHost:
 
     def diverged(self) -> bool:
         """Whether MuJoCo has warned of a state that is no longer finite, and started anew by itself."""
-        warned = sum(self._data.warning[kind].number for kind in _DIVERGED)
+        warned = sum(self._data.warning[kind].number for kind in DIVERGED)
         found = bool(warned > self._warned)
         self._warned = warned
         return found

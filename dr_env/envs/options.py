@@ -30,9 +30,19 @@ def chosen(mask: object, num_envs: int) -> Ids:
     return np.flatnonzero(which)
 
 
-def given_draws(given: object, count: int) -> Sequence[Mapping[str, Any]]:
-    """As many Draws as asked for, from one for all or one for each."""
+def given_draws(given: object, ids: Ids) -> Sequence[Mapping[str, Any]]:
+    """Draws for the environments `ids`: from one for all, one for each, or the `info["dr"]` of many environments."""
+    count = len(ids)
     draws = [given] * count if isinstance(given, Mapping) else given
+    if isinstance(given, Mapping) and given and all(f"_{name}" in given for name in given if not name.startswith("_")):
+        columns = {name: np.asarray(value) for name, value in given.items() if not name.startswith("_")}
+        told = np.logical_and.reduce([np.asarray(given[f"_{name}"], bool) for name in columns])
+        if told.ndim != 1 or ids.max() >= len(told) or not told[ids].all():
+            raise DREnvError(
+                f"draw: got an info that tells the Draws of environments {np.flatnonzero(told).tolist()}, "
+                f"expected those of {ids.tolist()}; `draws` of the environment has all"
+            )
+        draws = [{name: column[i] for name, column in columns.items()} for i in ids]
     if not isinstance(draws, Sequence | np.ndarray) or not all(isinstance(draw, Mapping) for draw in draws):
         raise DREnvError(f"draw: got {given!r}, expected a Draw (Draw.load reads a file), or a list of {count}")
     if len(draws) != count:

@@ -73,18 +73,23 @@ def known_task(name: str, source: str | Path) -> Task:
     return make_task(name)
 
 
+def is_model_file(name: str | Path) -> bool:
+    """Whether a task is named by a model's file."""
+    return str(name).endswith((".xml", ".urdf"))
+
+
 def make_task(name: str | Path, **arguments: Any) -> Task:
     """Makes a task: an installed one by name, or one of your own from a Python or an MJCF file.
 
     Args:
         name: an installed task's name, the path of a `.py` file that holds a task (`crane.py`, or `crane.py:Crane`
-            where it holds several), or of an `.xml` file.
+            where it holds several), or of an `.xml` or `.urdf` file.
         arguments: the task's own; for an MJCF file those of `MjcfTask`: `reward`, `observe`, ...
 
     Raises:
         DREnvError: no such task, with the near match.
     """
-    if str(name).endswith(".xml"):
+    if is_model_file(name):
         return MjcfTask(name, **arguments)
     name = task_name(str(name))
     if name in _FROM_FILES:

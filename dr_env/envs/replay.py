@@ -10,7 +10,7 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import HELD, BatchRows, Build, Plan
+from dr_env.binding import HELD, BatchRows, Build, Plan, is_more_than_state
 from dr_env.envs.activation import activations
 from dr_env.envs.commands import Commands
 from dr_env.envs.readings import Readings
@@ -92,7 +92,7 @@ class Replay:
         self._commands = Commands(self.model, self.logs, self.windows)
         played = copy.copy(self.model)
         played.actuator_delay[:] = self._commands.whole(played.actuator_delay)
-        self._batch = batch.Batch(played, self._rows, min(threads, self._rows))
+        self._batch = batch.Batch(played, self._rows, min(threads, self._rows), is_more_than_state(played))
         self._writer = BatchRows(self._batch, {})
         self._activations = activations(self.model, self.logs, self.windows)
 

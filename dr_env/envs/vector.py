@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import BatchRows, Plan, build_model, compile_model
+from dr_env.binding import DIVERGED, BatchRows, Plan, build_model, compile_model, is_more_than_state
 from dr_env.envs.forces import FIELD, with_external_forces
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.initial import InitialState
@@ -32,12 +32,6 @@ from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
-
-_DIVERGED = [
-    int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    int(mujoco.mjtWarning.mjWARN_BADQACC),
-]
 
 
 class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
@@ -86,6 +80,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     ) -> None:
         if num_envs < 1:
             raise DREnvError(f"num_envs: got {num_envs}, expected at least 1")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise DREnvError(f"max_episode_steps: got {max_episode_steps}, expected at least 1")
         if render_mode not in (None, "rgb_array"):
             raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
         self.num_envs = num_envs
@@ -97,13 +93,13 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
 
         nominal = compile_model(task.mjspec(), Spec())
         names = task.observation_names(nominal)
-        mjspec = with_external_forces(task.mjspec()) if FIELD in task.fields else task.mjspec()
-        build = build_model(mjspec, self.randomization, names, compile_from)
+        build = build_model(task.mjspec(), self.randomization, names, compile_from)
         self.model = build.model
         self.plan = self.randomization.bind(self.model, names, build)
         self.task = task = task.at(self.model.opt.timestep)
-        persistent = task.stage != mujoco.mjtStage.mjSTAGE_NONE or FIELD in task.fields
-        self._batch = batch.Batch(self.model, num_envs, min(threads, num_envs), persistent=persistent)
+        stepped = self.model if build.mjspec is None or FIELD not in task.fields else with_external_forces(build.mjspec)
+        persistent = task.stage != mujoco.mjtStage.mjSTAGE_NONE or FIELD in task.fields or is_more_than_state(stepped)
+        self._batch = batch.Batch(stepped, num_envs, min(threads, num_envs), persistent=persistent)
         self._redraws = Redraws(self.plan, task.dt, num_envs)
         self._effects = Effects(
             self.plan,
@@ -136,7 +132,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._keys = EpisodeKeys(num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._ended = np.ones(num_envs, bool)
-        self._warned = np.zeros((num_envs, len(_DIVERGED)), self._batch.warning.dtype)
+        self._warned = np.zeros((num_envs, len(DIVERGED)), self._batch.warning.dtype)
         self._last: Array = np.zeros((num_envs, len(names)))
         # where readings err, what they say was achieved is not what rewards are for
         errs = any(entry.field.kind == "observation" for entry in self.plan.entries)
@@ -181,7 +177,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
 
         Args:
             seed: one seed for all, or one for each environment (which then equals `Env.reset(seed)`).
-            options: `draw`, `qpos` (n, nq) or (nq,), `qvel`, `reset_mask` (n,).
+            options: `draw` (a Draw, one for each, or an `info["dr"]`), `qpos` (n, nq) or (nq,), `qvel`,
+                `reset_mask` (n,).
 
         Returns:
             Observations (n, observations), and `info`.
@@ -192,7 +189,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         ids = self._all if options.get("reset_mask") is None else chosen(options["reset_mask"], self.num_envs)
         columns = None
         if options.get("draw") is not None:
-            columns = self.plan.columns_from(given_draws(options["draw"], len(ids)))
+            columns = self.plan.columns_from(given_draws(options["draw"], ids))
         self._begin(ids, columns, self._start.given(len(ids), options))
         return self._shown(), draw_info(self._columns, ids, self.num_envs)
 
@@ -221,7 +218,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
         self._ended[ids] = False
-        self._warned[ids] = self._batch.warning[ids][:, _DIVERGED, 1]
+        self._warned[ids] = self._batch.warning[ids][:, DIVERGED, 1]
         self._last[ids] = self._observe(ids)
 
     def _shown(self) -> Observation:
@@ -338,7 +335,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self._batch.step(ids, self.task.frame_skip, self.task.stage)
         except batch.SimulationError as error:
             failed[error.ids] = True
-        warned = self._batch.warning[:, _DIVERGED, 1]
+        warned = self._batch.warning[:, DIVERGED, 1]
         if not np.array_equal(warned, self._warned):
             failed |= (warned > self._warned).any(1)
             self._warned[:] = warned

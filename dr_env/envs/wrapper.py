@@ -104,7 +104,7 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             # the environment's own generator stays untouched: randomization changes none of its numbers
             self._keys.seed(seed, np.random.default_rng())
         if given is not None:
-            return self.plan.columns_from(given_draws(given, 1))
+            return self.plan.columns_from(given_draws(given, _ONE))
         if self.mode == "nominal":
             return None
         return self.plan.sample_columns(self._keys.seeds, self._keys.environments, self._keys.episodes)[0]

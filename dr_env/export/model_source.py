@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.binding import Plan, build_model, compile_model, same_form
-from dr_env.envs import known_task, make_task
+from dr_env.binding import DIVERGED, Plan, build_model, compile_model, object_names, same_form
+from dr_env.envs import is_model_file, known_task, make_task
 from dr_env.errors import DREnvError
 from dr_env.export.bodies import labelled_bodies, model_digest
 from dr_env.export.catalogue import LabelClass
@@ -21,6 +21,7 @@ from dr_env.sensors import picture_size
 from dr_env.spec import Spec
 
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
+_SHAPES = frozenset({"geom_size", "geom_pos", "derived.geom_rotation"})
 
 
 def _no_reward(*_: object) -> NDArray[np.float64]:
@@ -36,7 +37,7 @@ class ModelSource:
 
     def __init__(self, request: SourceRequest) -> None:
         self._request = request
-        is_file = request.task.endswith(".xml")
+        is_file = is_model_file(request.task)
         self._task = make_task(request.task, reward=_no_reward) if is_file else known_task(request.task, "task")
         spec = Spec.from_yaml(request.spec, request.spec_name)
         names = self._task.observation_names(compile_model(self._task.mjspec(), Spec()))
@@ -46,6 +47,7 @@ class ModelSource:
         self._data = mujoco.MjData(self._model)
         self._digest = model_digest(self._model)
         self._objects, self.classes = labelled_bodies(self._model, request.objects)
+        self._check_shapes()
         self._camera = self._find_camera()
         self._states = Stream("reset", ("state",), (self._task.reset_width(self._model),))
         free = np.flatnonzero(self._model.jnt_type == _FREE)
@@ -57,6 +59,20 @@ class ModelSource:
 
     classes: tuple[LabelClass, ...]
     refused = 0
+
+    def _check_shapes(self) -> None:
+        """Refuses entries that move or scale parts of labelled objects, whose meshes are of the nominal model."""
+        for entry in self._plan.entries:
+            if entry.field.array not in _SHAPES:
+                continue
+            for thing in self._objects:
+                touched = set(entry.matches) & {object_names(self._model, "geom")[i] for i in thing.geoms}
+                if touched:
+                    raise DREnvError(
+                        f"{self._plan.spec.where(entry.name, 'field')}: varies the {entry.field.name} of geom "
+                        f"'{min(touched)}', a part of the labelled object '{thing.name}', whose labels are those of "
+                        "its nominal shape; leave it out, or label other objects (--objects)"
+                    )
 
     def _find_camera(self) -> str | None:
         name = self._request.camera or self._task.camera
@@ -91,7 +107,8 @@ class ModelSource:
         if self._request.jitter and self._free:
             self._place(self._places.uniform(*key).reshape(-1, 3))
         mujoco.mj_step(model, data, self._request.steps)
-        if not np.isfinite(data.qpos).all():
+        # a simulation that diverges begins anew, and only its warnings tell
+        if not np.isfinite(data.qpos).all() or any(data.warning[kind].number for kind in DIVERGED):
             raise DREnvError(f"frame {index}: the simulation diverged; try fewer --steps or narrower distributions")
         mujoco.mj_forward(model, data)
         return self._sensor.capture(

@@ -9,6 +9,8 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
+from dr_env.binding import is_more_than_state
+
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
 
@@ -45,7 +47,7 @@ def settle(model: mujoco.MjModel, qpos: Array, bodies: Ids, floors: Array, threa
         threads: C++ threads.
     """
     count = len(qpos)
-    simulations = batch.Batch(model, count, min(threads, count))
+    simulations = batch.Batch(model, count, min(threads, count), is_more_than_state(model))
     positions, speeds = simulations.bind("qpos"), simulations.bind("qvel")
     joints = model.body_jntadr[bodies]
     where = model.jnt_qposadr[joints][:, None] + np.arange(7)  # (k, 7)

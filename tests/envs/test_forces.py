@@ -96,3 +96,22 @@ def test_asking_for_forces_changes_no_motion(tmp_path: Path) -> None:
         one, *_ = with_forces.step(np.ones((4, 1), np.float32))
         both, *_ = with_both.step(np.ones((4, 1), np.float32))
     np.testing.assert_array_equal(one, both[:, :33])
+
+
+@pytest.mark.parametrize("name", ["delay", "timestep", "looks"])
+def test_forces_of_models_that_are_compiled_for_a_spec(tmp_path: Path, name: str) -> None:
+    varying = {
+        "delay": entry({"actuator": "motor"}, "delay", "set", type="uniform", low=0.0, high=0.02),
+        "timestep": {**entry("option", "timestep", "scale", type="constant", value=1.0), "trigger": "compile"},
+        "looks": entry({"geom": "box"}, "specular", "set", type="uniform", low=0.0, high=1.0),
+    }
+    spec = spec_of(e=varying[name])
+    env = make(tmp_path, "Euler", ("qpos", "qvel", "cfrc_ext"), 3, randomization=spec)
+    _, info = env.reset(seed=0)
+    for _ in range(25):
+        observations, *_ = env.step(np.zeros((3, 1), np.float32))
+    assert (np.abs(observations[:, 20:]).max(axis=1) > 10).all()  # the box lies on the floor
+    # what computes them is no part of the model that others see
+    assert env.model.nplugin == 0
+    env.reset(options={"draw": info["dr"]})
+    np.testing.assert_array_equal(env.columns["e"], info["dr"]["e"])

@@ -121,6 +121,25 @@ def test_replaying_a_draw_gives_the_same_episode() -> None:
     assert (info["dr"]["friction"] == [draw["friction"] for draw in draws]).all()
 
 
+def test_an_info_of_draws_is_replayed() -> None:
+    env = make_vector_env(task="half_cheetah", num_envs=3, randomization="default")
+    _, info = env.reset(seed=5)
+    draws = env.draws
+    env.reset(seed=99)
+    env.reset(options={"draw": info["dr"]})
+    assert env.draws == draws
+    _, part = env.reset(seed=5, options={"reset_mask": np.array([False, True, False])})
+    with pytest.raises(DREnvError, match=r"tells the Draws of environments \[1\], expected those of \[0, 1, 2\]"):
+        env.reset(options={"draw": part["dr"]})
+    env.reset(options={"draw": part["dr"], "reset_mask": np.array([False, True, False])})
+    assert env.draws == draws
+
+
+def test_episodes_have_a_step_at_least() -> None:
+    with pytest.raises(DREnvError, match="max_episode_steps: got 0, expected at least 1"):
+        make_vector_env(task="hopper", max_episode_steps=0)
+
+
 def test_same_step_autoreset() -> None:
     env = make_vector_env(task="hopper", num_envs=6, randomization="default")
     observations, _ = env.reset(seed=0)

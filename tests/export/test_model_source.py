@@ -1,0 +1,51 @@
+"""Frames of a model whose labels could not be true are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dr_env import DREnvError
+from dr_env.export import SourceRequest
+from tests.conftest import entry, spec_of
+from tests.rendering.test_classic import needs_gl
+
+MODEL = """
+<mujoco>
+  <statistic extent="1" center="0 0 0"/>
+  <worldbody>
+    <geom name="floor" type="plane" size="1 1 .1"/>
+    <body name="brick" pos="-.16 .1 .05"><freejoint/><geom name="brick" type="box" size=".06 .04 .05"/></body>
+    <body name="post" pos=".15 -.08 .08"><joint name="spring" type="slide" axis="0 0 1" stiffness="10"/>
+      <geom name="post" type="box" size=".03 .03 .08"/></body>
+    <camera name="eye" pos="0 -.75 .6" xyaxes="1 0 0 0 .62 .78" fovy="42"/>
+  </worldbody>
+</mujoco>
+"""
+
+
+def source_of(tmp_path: Path, form: dict[str, object], **others: object) -> SourceRequest:
+    model = tmp_path / "scene.xml"
+    model.write_text(MODEL)
+    return SourceRequest(str(model), spec_of(e=form).to_yaml(), "spec.yaml", 3, 64, 48, camera="eye", **others)  # type: ignore[arg-type]
+
+
+@needs_gl
+@pytest.mark.parametrize("field", ["size[0]", "pos[2]", "rotation[0]"])
+def test_shapes_of_labelled_objects_do_not_vary(tmp_path: Path, field: str) -> None:
+    form = entry({"geom": "brick"}, field, "add", type="uniform", low=0.0, high=0.02)
+    with pytest.raises(DREnvError, match=r"geom 'brick', a part of the labelled object 'brick'.*nominal shape"):
+        source_of(tmp_path, form).open()
+    source = source_of(tmp_path, form, objects=("post",)).open()
+    assert [view.name for view in source.frame(0).objects] == ["post"]
+    source.close()
+
+
+@needs_gl
+def test_a_simulation_that_diverges_gives_no_frame(tmp_path: Path) -> None:
+    form = entry({"joint": "spring"}, "stiffness", "set", type="constant", value=1e12)
+    source = source_of(tmp_path, form, steps=50).open()
+    with pytest.raises(DREnvError, match="frame 0: the simulation diverged"):
+        source.frame(0)
+    source.close()
