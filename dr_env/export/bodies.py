@@ -13,12 +13,32 @@ import trimesh
 from numpy.typing import NDArray
 
 from dr_env import spatial
+from dr_env.binding import Plan, object_names
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.export.catalogue import LabelClass
 from dr_env.rendering import LabelledObject
 
 _GEOM = mujoco.mjtGeom
+_SHAPES = frozenset({"geom_size", "geom_pos", "derived.geom_rotation"})
 _SHOWN_GROUPS = 3  # MuJoCo shows geoms of groups 0, 1 and 2 unless told otherwise
+
+
+def check_shapes(plan: Plan, model: mujoco.MjModel, objects: Sequence[LabelledObject]) -> None:
+    """Refuses entries that move or scale parts of labelled objects, whose meshes are those of the nominal model.
+
+    Raises:
+        DREnvError: the entry, the geom and the object.
+    """
+    shaping = [entry for entry in plan.entries if entry.field.array in _SHAPES]
+    names = object_names(model, "geom") if shaping else []
+    for entry in shaping:
+        for thing in objects:
+            if touched := {names[i] for i in thing.geoms} & set(entry.matches):
+                raise DREnvError(
+                    f"{plan.spec.where(entry.name, 'field')}: varies the {entry.field.name} of geom '{min(touched)}', "
+                    f"a part of the labelled object '{thing.name}', whose labels are those of its nominal shape; "
+                    "leave it out, or label other objects (--objects)"
+                )
 
 
 def labelled_bodies(

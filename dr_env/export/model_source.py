@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.binding import DIVERGED, Plan, build_model, compile_model, object_names, same_form
+from dr_env.binding import DIVERGED, Plan, build_model, compile_model, same_form
 from dr_env.envs import is_model_file, known_task, make_task
 from dr_env.errors import DREnvError
-from dr_env.export.bodies import labelled_bodies, model_digest
+from dr_env.export.bodies import check_shapes, labelled_bodies, model_digest
 from dr_env.export.catalogue import LabelClass
 from dr_env.export.sensing import FrameSensor
 from dr_env.export.source import SourceRequest
@@ -21,7 +21,6 @@ from dr_env.sensors import picture_size
 from dr_env.spec import Spec
 
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
-_SHAPES = frozenset({"geom_size", "geom_pos", "derived.geom_rotation"})
 
 
 def _no_reward(*_: object) -> NDArray[np.float64]:
@@ -47,7 +46,7 @@ class ModelSource:
         self._data = mujoco.MjData(self._model)
         self._digest = model_digest(self._model)
         self._objects, self.classes = labelled_bodies(self._model, request.objects)
-        self._check_shapes()
+        check_shapes(self._plan, self._model, self._objects)
         self._camera = self._find_camera()
         self._states = Stream("reset", ("state",), (self._task.reset_width(self._model),))
         free = np.flatnonzero(self._model.jnt_type == _FREE)
@@ -59,20 +58,6 @@ class ModelSource:
 
     classes: tuple[LabelClass, ...]
     refused = 0
-
-    def _check_shapes(self) -> None:
-        """Refuses entries that move or scale parts of labelled objects, whose meshes are of the nominal model."""
-        for entry in self._plan.entries:
-            if entry.field.array not in _SHAPES:
-                continue
-            for thing in self._objects:
-                touched = set(entry.matches) & {object_names(self._model, "geom")[i] for i in thing.geoms}
-                if touched:
-                    raise DREnvError(
-                        f"{self._plan.spec.where(entry.name, 'field')}: varies the {entry.field.name} of geom "
-                        f"'{min(touched)}', a part of the labelled object '{thing.name}', whose labels are those of "
-                        "its nominal shape; leave it out, or label other objects (--objects)"
-                    )
 
     def _find_camera(self) -> str | None:
         name = self._request.camera or self._task.camera

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from dr_env.binding import Plan
-from dr_env.export.bodies import model_digest
+from dr_env.export.bodies import check_shapes, model_digest
 from dr_env.export.catalogue import LabelClass
 from dr_env.export.sensing import FrameSensor
 from dr_env.export.source import SourceRequest
@@ -65,6 +65,7 @@ class SceneSource:
         sensor = FrameSensor(self.scenes.plan(index), camera, request.width, request.height)
         renderer = self._renderer_for(scene.model)
         objects = [_labelled(each) for each in scene.labelled] if labels else []
+        check_shapes(self.scenes.plan(index), scene.model, objects)
         key = (request.seed, index, attempt)
         return sensor.capture(renderer, scene.model, scene.data, objects, index=index, draw=scene.draw, key=key)
 

@@ -32,3 +32,17 @@ def test_scenes_do_not_depend_on_those_before() -> None:
         assert np.array_equal(one.rgb, other.rgb)
         assert np.array_equal(one.depth, other.depth)
         assert one.draw == other.draw
+
+
+def test_parts_of_labelled_objects_stay_where_they_are() -> None:
+    spec = (
+        "format: dr_env/1\nscene: {objects: {cube: {shape: cube}}, areas: {top: {count: 1}}}\nentries:\n  moved:\n"
+        "    {select: {geom: cube*}, field: 'pos[2]', operation: add, distribution: {type: uniform, low: 0, high: 1}}\n"
+    )
+    source = SourceRequest("tabletop", spec, "spec", 0, 64, 48).open()
+    try:
+        with pytest.raises(DREnvError, match="varies the pos of geom 'cube_0', a part of the labelled object 'cube_0'"):
+            source.frame(0)
+        assert source.frame(0, labels=False).objects == ()
+    finally:
+        source.close()
