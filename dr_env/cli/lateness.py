@@ -28,17 +28,21 @@ def lateness(bench: Bench, tuned: Spec, window: float) -> str | None:
     Specs that vary an actuator's delay, and models without actuators, have nothing to be told; nor have Specs without
     any spread, of which nobody knows what was fitted.
     """
-    if not bench.mjspec.actuators or delays_of(tuned):
+    fitted = tuned.entries.get(LATENCY)
+    if not bench.mjspec.actuators or delays_of(tuned) or (fitted is not None and fitted.select.kind == "actuator"):
         return None
-    replay = bench.replay(with_latency(tuned, _TRIED), bench.logs[:_LOGS], window, need_values=False)
+    name = LATENCY
+    while name in tuned.drawn:
+        name += "_"
+    replay = bench.replay(with_latency(tuned, _TRIED, name), bench.logs[:_LOGS], window, need_values=False)
     sampler = replay.plan.sampler
     numbers = sampler.stream.total
     uniform = np.full((2 * numbers + 2, numbers), 0.5)
     for i in range(numbers):
         uniform[2 * i : 2 * i + 2, i] += _STEP, -_STEP
     columns = sampler.draw(uniform)
-    columns[LATENCY] = np.zeros_like(columns[LATENCY])
-    columns[LATENCY][-1] = _TRIED
+    columns[name] = np.zeros_like(columns[name])
+    columns[name][-1] = _TRIED
     errors = replay.differences(columns)[:, :, : replay.model.nv]
     known = np.isfinite(errors).all(axis=0)
     size = np.sqrt((np.where(known, errors[-2] ** 2, 0.0)).sum(axis=0) / np.maximum(known.sum(axis=0), 1))

@@ -88,5 +88,8 @@ def read_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise DREnvError(f"--set: got {pair!r}, expected KEY=VALUE, such as n_epochs=5")
-        settings[key] = yaml.safe_load(value)
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise DREnvError(f"--set {key}: got {value!r}, which YAML cannot read") from error
     return settings

@@ -26,7 +26,7 @@ def methods() -> None:
             field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default}"
             for field in dataclasses.fields(cls.Options)
         )
-        about = (cls.__doc__ or "").strip().splitlines()[0]
+        about = next(iter((cls.__doc__ or "").strip().splitlines()), "")
         table.add_row(name, " or ".join(sorted(cls.needs)) or "none", options, about)
     Console().print(table)
 

@@ -88,6 +88,8 @@ def fit(
         raise DREnvError(f"--steps: got {steps}, {why}")
     if seed < 0:
         raise DREnvError(f"--seed: got {seed}, expected 0 or more")
+    if out.is_dir():
+        raise DREnvError(f"--out: {out} is a folder, expected the tuned Spec's file")
     for folder in (out.parent, *([report] if report else [])):
         check_writable(folder)
     seconds = window_seconds(window)
@@ -117,7 +119,7 @@ def fit(
     for name, why in left:
         console.print(f"note: {name} stays as it is: {why}", markup=False, highlight=False, soft_wrap=True)
     if latency:
-        lag = 1000 * _values(bench.replay(tuned, bench.logs[:1], seconds), seed)[LATENCY]
+        lag = 1000 * _values(bench.replay(tuned, bench.logs[:1], seconds, need_values=False), seed)[LATENCY]
         console.print(f"note: actuators act {lag.mean():.1f} ms later ({lag.std():.1f} either way)", highlight=False)
     if report is not None:
         _write_report(report, bench, prior, tuned, seconds, seed, notes, scores)

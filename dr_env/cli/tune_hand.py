@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dr_env.cli.train import Settings as Pairs
 from dr_env.cli.tune_search import Options, begins, objective_of, open_study, show, study_settings
-from dr_env.envs import known_task, return_of_log, task_name
+from dr_env.envs import is_task_file, known_task, return_of_log, task_name
 from dr_env.errors import DREnvError
 from dr_env.tuning import Ledger
 
@@ -72,12 +72,13 @@ def ask(
             found.set_ready(trial.number)
     finally:
         found.close()
+    of_file = f" --task {task}" if task and is_task_file(task) else ""
     console = Console()
     console.print(f"trial {trial.number}\nspec: {trial.folder / 'spec.yaml'}", markup=False, soft_wrap=True)
     if train:
         console.print(f"policy: {trial.run}", markup=False, soft_wrap=True)
     console.print(
-        f"then: dr-env tune tell {study} --trial {trial.number} --return R",
+        f"then: dr-env tune tell {study} --trial {trial.number} --return R{of_file}",
         markup=False,
         highlight=False,
         soft_wrap=True,

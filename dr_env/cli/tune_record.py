@@ -9,12 +9,14 @@ import tyro
 from rich.console import Console
 
 from dr_env.binding import compile_model
-from dr_env.envs import make_task
+from dr_env.cli.models import load_task
 from dr_env.envs.recorder import record as simulate
 from dr_env.envs.windows import layout_of
 from dr_env.errors import DREnvError
 from dr_env.files import atomic_path, check_writable, write_text
 from dr_env.spec import Spec, dump_yaml
+
+_LONGEST = 36000.0  # s of a recording
 
 
 def record(
@@ -30,7 +32,7 @@ def record(
     """Record a simulated target under random, smooth actions; writes recording.npz and its column map, logs.yaml.
 
     Args:
-        task: A task: an installed one, or a Python file that holds one.
+        task: A task: an installed one, a Python file that holds one, or an MJCF file.
         out: The folder.
         target: The target's Spec; by default the task's own target.yaml.
         episodes: How many recordings.
@@ -41,8 +43,12 @@ def record(
     for flag, value, least in (("--episodes", episodes, 1), ("--seconds", seconds, 0.1), ("--noise", noise, 0.0)):
         if not value >= least:
             raise DREnvError(f"{flag}: got {value}, expected at least {least}")
+    if seconds > _LONGEST:
+        raise DREnvError(f"--seconds: got {seconds:g}, expected at most {_LONGEST:g}")
+    if seed < 0:
+        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
     check_writable(out)
-    made = make_task(task)
+    made = load_task(task)
     spec = Spec.load(target or made.file("target.yaml"))
     logs = simulate(made, spec, episodes, seconds, seed, noise)
     # without the first sample, which says that nothing was commanded before: so does the column map

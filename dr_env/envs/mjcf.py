@@ -33,6 +33,7 @@ class MjcfTask(Task):
         max_episode_steps: actions after which an episode is truncated.
         reset_noise: half width of the uniform noise on the initial qpos and qvel.
         camera: the camera that videos are taken with.
+        name: what runs and studies call it; by default the file's name.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class MjcfTask(Task):
         max_episode_steps: int = 1000,
         reset_noise: float = 0.0,
         camera: str | None = None,
+        name: str | None = None,
     ) -> None:
         for key, number in (("frame_skip", frame_skip), ("max_episode_steps", max_episode_steps)):
             if number < 1:
@@ -59,7 +61,7 @@ class MjcfTask(Task):
         self._reset_noise = reset_noise
         # what other tasks declare as class variables
         self.__dict__.update(
-            name=self._path.stem,
+            name=name or self._path.stem,
             fields=fields,
             frame_skip=frame_skip,
             max_episode_steps=max_episode_steps,

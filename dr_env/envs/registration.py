@@ -90,6 +90,11 @@ def make_task(name: str | Path, **arguments: Any) -> Task:
         DREnvError: no such task, with the near match.
     """
     if is_model_file(name):
+        if "reward" not in arguments:
+            raise DREnvError(
+                f"{name}: a model's file says nothing of what is rewarded; name a Python file with "
+                f"`task = dr_env.make_task({str(name)!r}, reward=...)` instead"
+            )
         return MjcfTask(name, **arguments)
     name = task_name(str(name))
     if name in _FROM_FILES:
@@ -98,7 +103,7 @@ def make_task(name: str | Path, **arguments: Any) -> Task:
         raise DREnvError(unknown_name("task", name, task_names()))
     try:
         cls = _entry_points()[name].load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise DREnvError(f"task '{name}': cannot import it: {error}") from error
     task = cls(**arguments)
     if not isinstance(task, Task):

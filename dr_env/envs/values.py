@@ -48,14 +48,17 @@ class Values:
                 self.left_out |= {name: why} if why else {}
                 continue
             joint = isinstance(node.distribution, Joint)
-            labels = [name] if node.scalar else [f"{name}.{of}" if joint else f"{name}[{of}]" for of in node.of]
+            labels = [f"{name}.{of}" if joint else f"{name}[{of}]" for of in node.of]
+            if node.scalar and not joint:
+                labels = [name]
             self._places[name] = slice(len(names), len(names) + node.width)
             names += labels
             low, high = plan.spec.drawn[name].bounds or ends(node.distribution)
             lows += np.broadcast_to(low, node.width).tolist()
             highs += np.broadcast_to(high, node.width).tolist()
         if not names:
-            reasons = "; ".join(f"{name}: {why}" for name, why in self.left_out.items()) or "it has no entries"
+            none = "all its entries are constant" if plan.entries else "it has no entries"
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.left_out.items()) or none
             raise DREnvError(f"{plan.spec.source}: nothing that recordings could tune; {reasons}")
         self.names = tuple(names)
         self.bounds = np.array(lows), np.array(highs)

@@ -24,6 +24,9 @@ UNITS = {
 }  # fmt: skip
 """Factors to SI, by name."""
 
+_POSITIONS = ("1", "rad", "deg", "turn", "mrad", "m", "cm", "mm", "inch")
+_RATES = ("1", "rad/s", "deg/s", "rpm", "turn/s", "m/s", "cm/s", "mm/s")
+
 CHECKS = ("nan", "jump", "sign", "unit", "lag", "gap", "clipping")
 """What is looked for; those listed under `accept` are let pass."""
 
@@ -136,9 +139,13 @@ class LogMap(BaseModel):
     @field_validator("columns")
     @classmethod
     def _columns(cls, value: dict[str, Column]) -> dict[str, Column]:
-        for key in value:
+        for key, column in value.items():
             if not _KEY.match(key):
                 raise DREnvError(f"{key}: expected qpos[joint], qvel[joint] or ctrl[actuator]")
+            fitting = _POSITIONS if key.startswith("qpos") else _RATES if key.startswith("qvel") else tuple(UNITS)
+            if column.unit not in fitting:
+                what = "a position" if fitting is _POSITIONS else "a velocity"
+                raise DREnvError(f"{key}: got the unit {column.unit}, expected one of {what}: {', '.join(fitting)}")
         if not any(key.startswith("q") for key in value):
             raise DREnvError("expected at least one qpos[joint]")
         return value

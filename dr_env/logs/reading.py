@@ -15,13 +15,14 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.logs.mapping import UNITS, Column, LogMap, parse_key, parse_source
 from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values
 from dr_env.logs.sources import open_source
-from dr_env.logs.velocity import angular_velocity, derivative, hold, interpolate, unwrapped, upright
+from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, unwrapped, upright
 from dr_env.tuning.evidence import Log
 
 Array = NDArray[np.float64]
 Table = Mapping[str, Any]
 
 _LEAST = 4  # samples
+_FINER = 1.5  # than samples are on average, that they may be resampled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,24 +182,33 @@ class _Recording:
         time = self._time()
         self._findings += check_clock(f"{self._name} {self._mapping.time or 'rate'}", time)
         raw = {key: self._numbers(key, column, time) for key, column in self._mapping.columns.items()}
-        if self._mapping.resample is not None:
-            time, raw = self._resampled(time, raw)
-        state = {kind: np.full((len(time), self._layout.size(kind)), np.nan) for kind in ("qpos", "qvel", "ctrl")}
-        for key, values in raw.items():
-            kind, joint = parse_key(key)
-            first, count = getattr(self._layout, kind)[joint]
-            state[kind][:, first : first + count] = values
         self._pairs(time, raw)
         cuts = np.flatnonzero(np.diff(time) > 4 * np.median(np.diff(time))) + 1
-        parts = [part for part in np.split(np.arange(len(time)), cuts) if len(part) >= _LEAST]
+        parts = [self._part(time[part], raw, part) for part in np.split(np.arange(len(time)), cuts)]
+        whole = [part for part in parts if part is not None]
         logs = []
-        for i, part in enumerate(parts):
-            piece = {kind: values[part] for kind, values in state.items()}
-            self._estimate(time[part], piece, raw)
-            name = self._name if len(parts) == 1 else f"{self._name} part {i + 1}"
-            log = Log(name, time[part], **piece)
+        for i, (clock, piece) in enumerate(whole):
+            name = self._name if len(whole) == 1 else f"{self._name} part {i + 1}"
+            log = Log(name, clock, **piece)
             logs.append(log.from_rest() if i == 0 and self._mapping.before == "zero" else log)
         return logs, self._findings
+
+    def _part(
+        self, time: Array, raw: dict[str, Array], samples: NDArray[np.intp]
+    ) -> tuple[Array, dict[str, Array]] | None:
+        """The clock and the arrays of a part without gaps, or None where it has too few samples."""
+        numbers = {key: values[samples] for key, values in raw.items()}
+        if self._mapping.resample is not None:
+            time, numbers = self._resampled(time, numbers)
+        if len(time) < _LEAST:
+            return None
+        piece = {kind: np.full((len(time), self._layout.size(kind)), np.nan) for kind in ("qpos", "qvel", "ctrl")}
+        for key, values in numbers.items():
+            kind, joint = parse_key(key)
+            first, count = getattr(self._layout, kind)[joint]
+            piece[kind][:, first : first + count] = values
+        self._estimate(time, piece, numbers)
+        return time, piece
 
     def _time(self) -> Array:
         mapping = self._mapping
@@ -288,7 +298,7 @@ class _Recording:
                 f"{where}: runs from {moved[0]:g} to {moved[-1]:g} s by its clock and delay, the recording from "
                 f"{time[0]:g} to {time[-1]:g} s; expected the same clock, and a delay in seconds"
             )
-        resampled = hold(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
+        resampled = held_mean(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
         if kind != "ctrl":  # beyond its ends nothing was measured
             slack = 0.5 * float(np.median(np.diff(moved)))
             resampled[(time < moved[0] - slack) | (time > moved[-1] + slack)] = np.nan
@@ -305,12 +315,18 @@ class _Recording:
             )
 
     def _resampled(self, time: Array, raw: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        """All numbers on a uniform clock: states linearly, controls held."""
-        at = np.arange(time[0], time[-1] + 1e-9, 1 / float(self._mapping.resample or 1))
+        """All numbers on a uniform clock: states linearly, controls by their mean until the next sample."""
+        rate, own = float(self._mapping.resample or 1), (len(time) - 1) / max(float(time[-1] - time[0]), 1e-9)
+        if len(time) > 1 and rate > _FINER * own:
+            raise DREnvError(
+                f"{self._name} resample: got {rate:g} samples a second, the recording has {own:.4g}; expected no more, "
+                "since nothing was measured between samples"
+            )
+        at = np.arange(time[0], time[-1] + 1e-9, 1 / rate)
         out = {}
         for key, values in raw.items():
             kind = parse_key(key)[0]
-            out[key] = hold(values, time, at) if kind == "ctrl" else interpolate(values, time, at)
+            out[key] = held_mean(values, time, at) if kind == "ctrl" else interpolate(values, time, at)
             if kind == "qpos" and values.shape[1] in (4, 7):
                 out[key][:, -4:] = upright(out[key][:, -4:])
         return at, out

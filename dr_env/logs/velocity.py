@@ -61,10 +61,22 @@ def interpolate(values: Array, time: Array, at: Array) -> Array:
     return np.stack([np.interp(at, time, column) for column in values.T], axis=1) if values.shape[1] else values[:0]
 
 
-def hold(values: Array, time: Array, at: Array) -> Array:
-    """Columns (T, n) at other times, each value in force until the next."""
-    place = np.searchsorted(time, at + 1e-9, side="right") - 1
-    return np.asarray(values[np.clip(place, 0, len(time) - 1)])
+def held_mean(values: Array, time: Array, at: Array) -> Array:
+    """Columns (T, n) of values in force until the next, as their means from each of other times to the next.
+
+    Between two samples a simulation holds one control, so that this is what acts as late as it should, to a fraction
+    of a sample. From the last time on it is what is in force then; before the first value, that.
+    """
+    last = len(time) - 1
+    place = np.clip(np.searchsorted(time, at + 1e-9, side="right") - 1, 0, last)
+    ends = np.clip(np.searchsorted(time, at[1:] - 1e-9, side="left") - 1, 0, last)  # what is in force up to the next
+    area = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values[:-1] * np.diff(time)[:, None], axis=0)))
+    until = area[place] + values[place] * (at - time[place])[:, None]
+    mean = np.diff(until, axis=0) / np.diff(at)[:, None]
+    changes = np.concatenate((np.zeros((1, values.shape[1]), int), np.cumsum(np.diff(values, axis=0) != 0, axis=0)))
+    same = changes[np.maximum(ends, place[:-1])] == changes[place[:-1]]  # these without rounding
+    mean[same] = values[place[:-1]][same]
+    return np.concatenate((mean, values[place[-1:]]))
 
 
 def upright(quaternions: Array) -> Array:

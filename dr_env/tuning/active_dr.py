@@ -124,7 +124,8 @@ class ActiveDR(Tuner[ActiveDROptions]):
         known = {self._values(self._reference[None])[0]: (-1, self._reference)}
         for i, rows in enumerate(proposed):
             known.update({values: (i, unit) for values, unit in zip(self._values(rows), rows, strict=True)})
-        for drawn, value in zip(np.asarray(evidence.draws[VARIABLE]).tolist(), evidence.returns.tolist(), strict=True):
+        drawn_values = np.reshape(evidence.draws[VARIABLE], (len(evidence), -1)).tolist()
+        for drawn, value in zip(drawn_values, evidence.returns.tolist(), strict=True):
             owner = known.get(tuple(drawn))
             if owner is not None:  # else of proposals that are no longer asked
                 self._owners.append(owner[0])

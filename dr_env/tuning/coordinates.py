@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,12 @@ class Coordinates:
         self.flat = np.array([isinstance(distribution, LogUniform | Uniform) for distribution in distributions])
         """Where the prior prefers nothing within its bounds, (d,)."""
         low, high = (np.array(bound, np.float64) for bound in bounds)
+        if (wrong := self.log & (low <= 0)).any():
+            name = self.names[int(np.flatnonzero(wrong)[0])]
+            raise DREnvError(
+                f"{prior.where(self._owner[self.names.index(name)][0], 'bounds')}: got {low[wrong][0]:g} for the least "
+                "value of a log_uniform distribution, expected a number above 0"
+            )
         self._low = np.where(self.log, np.log(np.where(self.log, low, 1.0)), low)
         self._width = np.where(self.log, np.log(np.where(self.log, high, 1.0)), high) - self._low
         if (self._width <= 0).any():
@@ -148,7 +154,8 @@ class Coordinates:
                 for part, i in mine.items():
                     update: dict[str, Any] = {"distribution": formulas[i], "per": "shared"}
                     update["select"] = Selector(drawn.select.kind, (part,))
-                    entries[_identifiers([f"{key}[{part}]"])[0]] = drawn.model_copy(update=update)
+                    (name,) = _identifiers([f"{key}[{part}]"], {*entries, *self.prior.drawn, *variables})
+                    entries[name] = drawn.model_copy(update=update)
         for key, variable in self.prior.variables.items():
             if (key, "") in at:
                 variables[key] = variable.model_copy(update={"distribution": formulas[at[key, ""]]})
@@ -197,13 +204,13 @@ def _owner(prior: Spec, name: str) -> tuple[str, str]:
     raise DREnvError(f"{name}: the Spec {prior.source} has no such entry or variable")
 
 
-def _identifiers(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as a formula can read them, all different."""
+def _identifiers(names: Sequence[str], taken: Container[str] = ()) -> tuple[str, ...]:
+    """Names as a formula can read them, all different, and none of those that are taken."""
     found: list[str] = []
     for name in names:
         label = re.sub(r"\W+", "_", name).strip("_")
         label = label if label.isidentifier() else f"v_{label}"
-        while label in found:
+        while label in found or label in taken:
             label += "_"
         found.append(label)
     return tuple(found)

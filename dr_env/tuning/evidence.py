@@ -99,8 +99,9 @@ class Log:
 
     @property
     def duration(self) -> float:
-        """Seconds from the first sample to the last."""
-        return float(self.time[-1] - self.time[0])
+        """Seconds from the first sample at which something was measured to the last."""
+        measured = self.measured_qpos.any(axis=1) | self.measured_qvel.any(axis=1)
+        return float(self.time[-1] - self.time[int(measured.argmax())])
 
     def from_rest(self) -> Log:
         """The same recording, told that nothing was commanded before it, which late actuators obey at first.

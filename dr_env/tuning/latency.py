@@ -20,19 +20,20 @@ def delays_of(spec: Spec) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def with_latency(spec: Spec, longest: float) -> Spec:
-    """The Spec and an entry `latency`: all actuators act the same 0 .. `longest` s later than they do otherwise.
+def with_latency(spec: Spec, longest: float, name: str = LATENCY) -> Spec:
+    """The Spec and an entry called `name`: all actuators act the same 0 .. `longest` s later than they do otherwise.
 
     Raises:
-        DREnvError: no time above 0, or a Spec that has such an entry already.
+        DREnvError: no time above 0, or a Spec that varies how late actuators act, or calls something else so.
     """
     if not (math.isfinite(longest) and longest > 0):
         raise DREnvError(f"latency: got {longest:g} s, expected a time above 0")
-    has = [*delays_of(spec), *({LATENCY} & spec.drawn.keys())]
-    if has:
+    if has := delays_of(spec):
         raise DREnvError(
             f"{spec.where(has[0], 'field')}: it varies how late actuators act; widen its range instead of adding one"
         )
+    if name in spec.drawn:
+        raise DREnvError(f"{spec.where(name)}: '{name}' is what the entry that is added is called; rename this one")
     entry = {
         "select": {"actuator": "*"},
         "field": "delay",
@@ -40,4 +41,4 @@ def with_latency(spec: Spec, longest: float) -> Spec:
         "distribution": {"type": "uniform", "low": 0.0, "high": longest},
     }
     form = spec.to_dict()
-    return Spec.from_dict({**form, "entries": {**form["entries"], LATENCY: entry}}, spec.source)
+    return Spec.from_dict({**form, "entries": {**form["entries"], name: entry}}, spec.source)

@@ -25,8 +25,10 @@ def tuner_class(name: str) -> type[Tuner[Any]]:
         raise DREnvError(unknown_name("method", name, points))
     try:
         cls: type[Tuner[Any]] = points[name].load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise DREnvError(f"method '{name}': cannot import it: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Tuner)):
+        raise DREnvError(f"method '{name}': its entry point gives {cls!r}, expected a subclass of dr_env.tuning.Tuner")
     return cls
 
 

@@ -109,6 +109,25 @@ def test_fitting_again_goes_on_from_the_tuned_spec(folder: Path, tmp_path: Path)
     assert spread[1][1] < spread[0][1]
 
 
+def test_a_single_value_is_fitted_again_and_a_latency_by_any_method(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prior = dr_env.Spec.load(folder / "target.yaml").to_dict()
+    prior["entries"]["motor_strength"]["distribution"] = {"type": "log_uniform", "low": 0.5, "high": 2.0}
+    dr_env.Spec.from_dict(prior).save(tmp_path / "one.yaml")
+    fit = ("fit", "--model", "inverted_pendulum", "--log", folder / "logs.yaml", "--window", "0.3", "--quiet", "--only", "[0]")  # fmt: skip
+    run(*fit, "--spec", tmp_path / "one.yaml", "--out", tmp_path / "first.yaml")
+    run(*fit, "--spec", tmp_path / "first.yaml", "--out", tmp_path / "second.yaml")
+    drawn = dr_env.make_vector_env(
+        task="inverted_pendulum", num_envs=64, randomization=dr_env.Spec.load(tmp_path / "second.yaml")
+    ).reset(seed=0)[1]["dr"]["motor_strength"]
+    assert np.median(drawn) == pytest.approx(TRUTH["motor_strength"], rel=0.05)
+    run(*fit, "--spec", tmp_path / "one.yaml", "--method", "point", "--latency", "0.05",
+        "--out", tmp_path / "point.yaml", "--report", tmp_path / "report")  # fmt: skip
+    assert re.search(r"note: actuators act \d\.\d ms later", capsys.readouterr().out)
+    assert (tmp_path / "report" / "report.html").exists()
+
+
 def test_a_delay_that_the_spec_lacks_is_fitted_where_it_is_asked_for(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,3 +200,24 @@ def test_bad_input_is_one_clear_error(
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "tuned.yaml").exists()
+
+
+def test_a_folder_is_no_place_for_a_spec(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fitted(folder, "--out", tmp_path)
+    assert "is a folder, expected the tuned Spec's file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--seed", -1), "--seed: got -1, expected 0 or more"),
+        (("--seconds", "inf"), "--seconds: got inf, expected at most 36000"),
+    ],
+)
+def test_recordings_that_cannot_be(
+    tmp_path: Path, arguments: tuple[object, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run("record", "inverted_pendulum", "--out", tmp_path / "out", *arguments)
+    assert message in capsys.readouterr().err

@@ -210,3 +210,14 @@ def test_episodes_of_an_earlier_distribution_are_weighted_by_it() -> None:
     assert np.mean(rates[-10:]) == pytest.approx(0.5, abs=0.12)
     with pytest.raises(DREnvError, match="a Spec that it did not ask"):
         tuner.tell(SimEpisodes(found.draws, found.returns, found.successes, target.PRIOR))
+
+
+@pytest.mark.parametrize("name", ["active_dr", "adr", "doraemon"])
+def test_a_single_range_is_learnt(name: str) -> None:
+    prior = target.PRIOR.model_copy(update={"entries": {"mass": target.PRIOR.entries["mass"]}})
+    tuner = make_tuner(name, prior)
+    for round_ in range(3):
+        spec = tuner.ask()
+        draws = target.drawn(spec, 32, round_)
+        tuner.tell(SimEpisodes(draws, np.linspace(0.0, 1.0, 32), np.ones(32, bool), spec))
+    assert 0.2 < np.median(target.drawn(tuner.result(), 64, 9)["mass"]) < 2.0

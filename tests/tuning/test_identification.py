@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 from dr_env.testing import target
 from dr_env.tuning import make_tuner
+from dr_env.tuning.coordinates import Coordinates
+from tests.conftest import entry
 
 Array = NDArray[np.float64]
 
@@ -78,3 +81,32 @@ def test_where_everything_diverges_it_is_said(name: str) -> None:
     tuner = make_tuner(name, target.PRIOR, 0, {}, Lost)
     tuner.tell(target.recording())
     assert tuner.notes and "every simulation diverged" in tuner.notes[0]
+
+
+def test_no_value_is_lost_where_names_look_alike() -> None:
+    """Of elements `left-hip` and `left_hip`, and beside an entry that is called as an element's would be."""
+    uniform = {"type": "uniform", "low": 0.5, "high": 2.0}
+    prior = Spec.from_dict(
+        {
+            "format": "dr_env/1",
+            "entries": {
+                "damping": {**entry({"joint": "*"}, "damping", "scale", **uniform), "per": "element"},
+                "damping_right": entry({"joint": "knee"}, "stiffness", "scale", **uniform),
+            },
+        }
+    )
+    names = ("damping[left-hip]", "damping[left_hip]", "damping[right]", "damping_right")
+    coordinates = Coordinates(prior, names, (np.full(4, 0.5), np.full(4, 2.0)))
+    tuned = coordinates.tuned(np.linspace(0.2, 0.8, 4), 1e-4 * np.eye(4))
+    assert {(e.select.patterns, e.field) for e in tuned.entries.values()} == {
+        (("left-hip",), "damping"), (("left_hip",), "damping"), (("right",), "damping"), (("knee",), "stiffness"),
+    }  # fmt: skip
+    assert tuned.entries["damping_right"].field == "stiffness"
+
+
+def test_a_log_uniform_value_has_no_bound_of_0() -> None:
+    prior = Spec.from_dict({"format": "dr_env/1", "entries": {"mass": entry({"body": "cart"}, "mass", "scale", type="log_uniform", low=0.5, high=2.0)}})  # fmt: skip
+    with pytest.raises(
+        DREnvError, match="got 0 for the least value of a log_uniform distribution, expected a number above 0"
+    ):
+        Coordinates(prior, ("mass",), (np.zeros(1), np.full(1, 2.0)))

@@ -73,3 +73,6 @@ def test_a_spec_that_varies_delays_has_its_own() -> None:
     found = with_latency(spec_of(motor_delay=fixed), 0.05)
     assert list(found.entries) == ["motor_delay", LATENCY]
     assert found.entries[LATENCY].operation == "add"
+    other = entry({"joint": "*"}, "damping", "scale", type="uniform", low=0.5, high=2.0)
+    with pytest.raises(DREnvError, match="'latency' is what the entry that is added is called; rename this one"):
+        with_latency(spec_of(latency=other), 0.05)
