@@ -45,6 +45,13 @@ def check_writable(folder: str | Path) -> None:
         raise DREnvError(f"{folder}: cannot write here: {error.strerror}") from error
 
 
+def check_replaceable(path: str | Path) -> None:
+    """Makes a file's folder and sees that the file can be written there, before long work that ends in it."""
+    if Path(path).is_dir():
+        raise DREnvError(f"{path}: is a folder, expected a file")
+    check_writable(Path(path).parent)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, making the folder if need be."""
     with atomic_path(path) as temporary:

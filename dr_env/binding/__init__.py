@@ -13,7 +13,8 @@ from dr_env.binding.limits import limited, seen_entries
 from dr_env.binding.looks import propose_looks
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
-from dr_env.binding.rows import DIVERGED, BatchRows, Rows, is_more_than_state
+from dr_env.binding.rows import BatchRows, Rows
+from dr_env.binding.simulations import DIVERGED, is_more_than_state
 from dr_env.binding.textures import image_files, read_image
 
 __all__ = [

@@ -54,7 +54,7 @@ NEEDS: dict[str, Need] = {
         lambda m, ids: m.body_weldid[ids] != 0,
         "is static, and MuJoCo fixes the collision bounds of static bodies when it compiles; write `trigger: compile`",
     ),
-    "jointed body": Need(
+    "no free joint": Need(
         lambda m, ids: (m.body_jntnum[ids] == 0) | (m.jnt_type[m.body_jntadr[ids]] != _FREE),
         "has a free joint, so that where it is belongs to the state an episode starts from, not to the model; "
         "give reset the option qpos, or write `trigger: compile`",

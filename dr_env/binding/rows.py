@@ -19,24 +19,10 @@ from dr_env.binding.held import HELD
 Ids = NDArray[np.intp]
 Array = NDArray[np.float64]
 
-DIVERGED = (
-    int(mujoco.mjtWarning.mjWARN_BADQPOS),
-    int(mujoco.mjtWarning.mjWARN_BADQVEL),
-    int(mujoco.mjtWarning.mjWARN_BADQACC),
-)
-"""The warnings by which MuJoCo tells that a simulation diverged, since it then begins it anew."""
-
-_BEYOND_STATE = int(mujoco.mjtEnableBit.mjENBL_SLEEP) | int(mujoco.mjtEnableBit.mjENBL_IPC)
-
 
 def attribute(model: mujoco.MjModel, name: str) -> Any:
     """A model's array or number by its name, such as `geom_size` or `opt.gravity`."""
     return functools.reduce(getattr, name.split("."), model)
-
-
-def is_more_than_state(model: mujoco.MjModel) -> bool:
-    """Whether a simulation needs more from step to step than its state, so that a batch of it must be persistent."""
-    return bool(model.opt.enableflags & _BEYOND_STATE)
 
 
 class Rows(Protocol):

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dr_env.binding import propose_looks
 from dr_env.cli.bars import bars
-from dr_env.cli.models import load_model
+from dr_env.cli.models import load_model, task_anywhere
 from dr_env.envs import is_model_file, make_task
 from dr_env.errors import DREnvError
 from dr_env.export import ExportRequest, Layout, Manifest, SourceRequest, Summary, cores
@@ -74,7 +74,7 @@ def export(
     if every < 0 or every == 1:
         raise DREnvError(f"--every: got {every}, expected 0 for no split val, or at least 2")
     text, name = spec_text(task, spec)
-    task = str(Path(task).resolve()) if is_model_file(task) else task
+    task = task_anywhere(task)
     source = SourceRequest(task, text, name, seed, width, height, renderer, camera, objects, jitter, steps)
     layout = Layout(frames, width, height, shard, split, every, f".{image}")
     names = tuple(part.strip() for part in formats.split(",") if part.strip())

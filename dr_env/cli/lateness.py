@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dr_env.cli.recordings import Bench
 from dr_env.spec import Spec
-from dr_env.tuning import LATENCY, delays_of, with_latency
+from dr_env.tuning import LATENCY, tells_latency, with_latency
 
 Array = NDArray[np.float64]
 
@@ -28,8 +28,7 @@ def lateness(bench: Bench, tuned: Spec, window: float) -> str | None:
     Specs that vary an actuator's delay, and models without actuators, have nothing to be told; nor have Specs without
     any spread, of which nobody knows what was fitted.
     """
-    fitted = tuned.entries.get(LATENCY)
-    if not bench.mjspec.actuators or delays_of(tuned) or (fitted is not None and fitted.select.kind == "actuator"):
+    if not bench.mjspec.actuators or tells_latency(tuned):
         return None
     name = LATENCY
     while name in tuned.drawn:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mujoco
 import numpy as np
 
 from dr_env.binding import Build, build_model, compile_model
-from dr_env.envs import Task, is_model_file, make_task, task_names
+from dr_env.envs import Task, is_model_file, make_task
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 
 def load_task(name: str) -> Task:
     """An installed task, or one around an MJCF file in which nothing is rewarded."""
-    if _is_file(name):
+    if is_model_file(name):
         return make_task(name, reward=lambda before, action, after: np.zeros(len(action)))
     return make_task(name)
 
 
-def _is_file(name: str) -> bool:
-    return name not in task_names() and is_model_file(name)
+def task_anywhere(name: str) -> str:
+    """A task's name, or a model's file as it is called from any folder."""
+    return str(Path(name).resolve()) if is_model_file(name) else name
 
 
 def load_mjspec(name: str) -> tuple[mujoco.MjSpec, tuple[str, ...]]:
     """The model's description, and the names of the task's observations."""
-    if not _is_file(name):
+    if not is_model_file(name):
         task = make_task(name)
         mjspec = task.mjspec()
         return mjspec, task.observation_names(compile_model(mjspec, Spec()))

@@ -24,7 +24,7 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.evaluation.figures import data_uri
 from dr_env.evaluation.motion import MotionScore
 from dr_env.evaluation.plots_motion import marginals
-from dr_env.files import check_writable, write_text
+from dr_env.files import check_replaceable, check_writable, write_text
 from dr_env.rng import digest
 from dr_env.spec import Spec
 from dr_env.tuning import LATENCY, Ledger, Log, TargetTransitions, Tuner, make_tuner, tuner_class, with_latency
@@ -88,10 +88,9 @@ def fit(
         raise DREnvError(f"--steps: got {steps}, {why}")
     if seed < 0:
         raise DREnvError(f"--seed: got {seed}, expected 0 or more")
-    if out.is_dir():
-        raise DREnvError(f"--out: {out} is a folder, expected the tuned Spec's file")
-    for folder in (out.parent, *([report] if report else [])):
-        check_writable(folder)
+    check_replaceable(out)
+    if report is not None:
+        check_writable(report)
     seconds = window_seconds(window)
     bench = load_bench(model, log, data, only, but, seconds)
     console = Console()

@@ -40,16 +40,15 @@ def record(
         noise: White noise on what is measured, as a share of how much each number varies.
         seed: Of initial states, actions and noise.
     """
-    for flag, value, least in (("--episodes", episodes, 1), ("--seconds", seconds, 0.1), ("--noise", noise, 0.0)):
+    numbers = {"--episodes": (episodes, 1), "--seconds": (seconds, 0.1), "--noise": (noise, 0.0), "--seed": (seed, 0)}
+    for flag, (value, least) in numbers.items():
         if not value >= least:
             raise DREnvError(f"{flag}: got {value}, expected at least {least}")
     if seconds > _LONGEST:
         raise DREnvError(f"--seconds: got {seconds:g}, expected at most {_LONGEST:g}")
-    if seed < 0:
-        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
-    check_writable(out)
     made = load_task(task)
     spec = Spec.load(target or made.file("target.yaml"))
+    check_writable(out)
     logs = simulate(made, spec, episodes, seconds, seed, noise)
     # without the first sample, which says that nothing was commanded before: so does the column map
     arrays = {"time": np.concatenate([log.time[1:] for log in logs])}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dr_env.envs import is_model_file
+from dr_env.cli.models import task_anywhere
 from dr_env.errors import DREnvError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def training_images(
     if split is not None:
         raise DREnvError(f"--split: got {split!r}, but rendered images have no parts; expected it with --data alone")
     text, name = spec_text(render.task, render.spec)
-    task = str(Path(render.task).resolve()) if is_model_file(render.task) else render.task
+    task = task_anywhere(render.task)
     source = SourceRequest(task, text, name, render.seed, render.width, render.height, render.renderer)
     layout = Layout(render.frames, render.width, render.height)
     return (RenderedImages(ExportRequest(source, layout, ("bop",)), image),)

@@ -11,12 +11,12 @@ import tyro
 from dr_env.binding import limited, seen_entries
 from dr_env.cli.bars import bars
 from dr_env.cli.export import spec_text
+from dr_env.cli.models import task_anywhere
 from dr_env.cli.train import read_settings
 from dr_env.cli.tune_search import Options
-from dr_env.envs import is_model_file
 from dr_env.errors import DREnvError
 from dr_env.export import SourceRequest, cores
-from dr_env.files import check_writable
+from dr_env.files import check_replaceable
 from dr_env.spec import Spec
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def looks(
         raise DREnvError(f"--out: got {out}, expected a .yaml file")
     if evaluations < 1:
         raise DREnvError(f"--evaluations: got {evaluations}, expected at least 1")
-    check_writable(out.parent)
+    check_replaceable(out)
     # torch takes seconds to import, which other commands do without
     from dr_env.tuning.look import Look
     from dr_env.vision.card import load
@@ -91,8 +91,7 @@ def looks(
     goal = _target(target, split, width, labelled, object_class)
     height = goal.images.shape[1]
     text, name = spec_text(task, spec)
-    request = SourceRequest(task if not is_model_file(task) else str(Path(task).resolve()), text, name, seed, width,
-                            height, renderer, camera)  # fmt: skip
+    request = SourceRequest(task_anywhere(task), text, name, seed, width, height, renderer, camera)
     prior, seen = _prior(request)
     chosen = read_settings(options)
     tuner = Look(prior, seed, {"select": list(select or _default(prior, seen)), **chosen})

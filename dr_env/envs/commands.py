@@ -10,12 +10,11 @@ from mujoco import batch
 from numpy.typing import NDArray
 
 from dr_env.envs.windows import Windows
-from dr_env.tuning import Log
+from dr_env.tuning import HeldControls, Log
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-_SAME = 1e-7  # s, between moments that are one
 _ROUNDED = 1e-9  # of a timestep
 
 
@@ -36,7 +35,7 @@ class Commands:
 
     def __init__(self, model: mujoco.MjModel, logs: Sequence[Log], windows: Windows) -> None:
         self._windows, self._timestep = windows, float(model.opt.timestep)
-        self._logs = [(log.time, log.ctrl, _integral(log.time, log.ctrl)) for log in logs]
+        self._controls = [HeldControls(log.time, log.ctrl) for log in logs]
         self._nominal = model.actuator_delay[None].copy()
         self._buffers = [
             (actuator, int(model.actuator_historyadr[actuator]) + 2, int(model.actuator_history[actuator, 0]))
@@ -73,26 +72,9 @@ class Commands:
         begin, log = self._windows.start[which], self._windows.log[which]
         out = np.empty((len(begin), len(late), steps, late.shape[1]))
         for number in np.unique(log):
-            time, controls, integral = self._logs[number]
             own = log == number
             for part in parts:
                 times = begin[own, None, None] - late[:, part][:, :1] + edges  # (windows, n, steps + 1)
-                out[own, :, :, part] = _mean(time, controls[:, part], integral[:, part], times)
+                out[own, :, :, part] = self._controls[number].mean(times, part)
         each = out if len(late) == draws == 1 else out[:, np.broadcast_to(same.reshape(-1), draws)]
         return each.reshape(-1, steps, late.shape[1])
-
-
-def _integral(time: Array, controls: Array) -> Array:
-    """Of controls, from the first sample to each, (t, nu)."""
-    return np.cumsum(np.diff(time, prepend=time[0])[:, None] * np.roll(controls, 1, axis=0), axis=0)
-
-
-def _mean(time: Array, controls: Array, integral: Array, edges: Array) -> Array:
-    """Mean controls between neighbouring edges (..., steps + 1), (..., steps, nu)."""
-    # a step that begins or ends where a sample was taken does so exactly, whatever rounding says
-    at = np.clip(np.searchsorted(time, edges + _SAME, side="right") - 1, 0, len(time) - 1)
-    since = edges - time[at]
-    until = integral[at] + controls[at] * since[..., None]
-    mean = np.diff(until, axis=-2) / np.diff(edges)[..., None]
-    begin, end = at[..., :-1], at[..., 1:] - ((since[..., 1:] < _SAME) & (at[..., 1:] > 0))
-    return np.where((begin == end)[..., None], controls[begin], mean)

@@ -10,7 +10,7 @@ from pathlib import Path
 import mujoco
 from mujoco import _functions
 
-from dr_env.binding import compile_model
+from dr_env.binding import Build, compile_model
 from dr_env.spec import Spec
 
 FIELD = "cfrc_ext"
@@ -37,8 +37,8 @@ class _Plugin(ctypes.Structure):
     )
 
 
-def with_external_forces(mjspec: mujoco.MjSpec) -> mujoco.MjModel:
-    """A description's model of which a batch holds `cfrc_ext` after every step: contacts and pushes on every body.
+def with_external_forces(build: Build) -> mujoco.MjModel:
+    """A model as it was built, of which a batch holds `cfrc_ext` after every step: contacts and pushes on every body.
 
     The forces belong to the contacts of the last substep, like all derived fields, and equal what `mj_step` and then
     `mj_rnePostConstraint` give, as Gymnasium calls them. No stage of a batched step comes after the last evaluation
@@ -46,7 +46,8 @@ def with_external_forces(mjspec: mujoco.MjSpec) -> mujoco.MjModel:
     follows a reset has no forces. The model is for this process alone: others do not know the plugin.
     """
     _register()
-    mjspec = mjspec.copy()  # which loses plugins that no element names, so that this is done last
+    assert build.mjspec is not None, "a build without a description"
+    mjspec = build.mjspec.copy()  # which loses plugins that no element names, so that this is done last
     mjspec.activate_plugin(_NAME)
     mjspec.add_plugin(name=_NAME, plugin_name=_NAME, active=True)
     return compile_model(mjspec, Spec())

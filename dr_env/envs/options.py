@@ -34,9 +34,10 @@ def given_draws(given: object, ids: Ids) -> Sequence[Mapping[str, Any]]:
     """Draws for the environments `ids`: from one for all, one for each, or the `info["dr"]` of many environments."""
     count = len(ids)
     draws = [given] * count if isinstance(given, Mapping) else given
-    if isinstance(given, Mapping) and given and all(f"_{name}" in given for name in given if not name.startswith("_")):
-        columns = {name: np.asarray(value) for name, value in given.items() if not name.startswith("_")}
-        told = np.logical_and.reduce([np.asarray(given[f"_{name}"], bool) for name in columns])
+    masks = {name for name in given if name[:1] == "_" and name[1:] in given} if isinstance(given, Mapping) else None
+    if isinstance(given, Mapping) and masks:
+        columns = {name: np.asarray(value) for name, value in given.items() if name not in masks}
+        told = np.logical_and.reduce([np.asarray(given[name], bool) for name in masks])
         if told.ndim != 1 or ids.max() >= len(told) or not told[ids].all():
             raise DREnvError(
                 f"draw: got an info that tells the Draws of environments {np.flatnonzero(told).tolist()}, "

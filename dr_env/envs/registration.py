@@ -90,6 +90,8 @@ def make_task(name: str | Path, **arguments: Any) -> Task:
         DREnvError: no such task, with the near match.
     """
     if is_model_file(name):
+        if not Path(name).is_file():
+            raise DREnvError(f"{name}: no such file")
         if "reward" not in arguments:
             raise DREnvError(
                 f"{name}: a model's file says nothing of what is rewarded; name a Python file with "

@@ -97,7 +97,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.model = build.model
         self.plan = self.randomization.bind(self.model, names, build)
         self.task = task = task.at(self.model.opt.timestep)
-        stepped = self.model if build.mjspec is None or FIELD not in task.fields else with_external_forces(build.mjspec)
+        stepped = with_external_forces(build) if FIELD in task.fields else self.model
         persistent = task.stage != mujoco.mjtStage.mjSTAGE_NONE or FIELD in task.fields or is_more_than_state(stepped)
         self._batch = batch.Batch(stepped, num_envs, min(threads, num_envs), persistent=persistent)
         self._redraws = Redraws(self.plan, task.dt, num_envs)

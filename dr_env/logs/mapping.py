@@ -15,17 +15,21 @@ from dr_env.spec.io import Lines, read_yaml
 
 FORMAT: Literal["dr_env/logs/1"] = "dr_env/logs/1"
 
+_POSITIONS = {
+    "1": 1.0, "rad": 1.0, "deg": math.pi / 180, "turn": 2 * math.pi, "mrad": 1e-3,
+    "m": 1.0, "cm": 1e-2, "mm": 1e-3, "inch": 0.0254,
+}  # fmt: skip
+_RATES = {
+    "1": 1.0, "rad/s": 1.0, "deg/s": math.pi / 180, "rpm": math.pi / 30, "turn/s": 2 * math.pi,
+    "m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3,
+}  # fmt: skip
 UNITS = {
-    "rad": 1.0, "deg": math.pi / 180, "turn": 2 * math.pi, "mrad": 1e-3,
-    "rad/s": 1.0, "deg/s": math.pi / 180, "rpm": math.pi / 30, "turn/s": 2 * math.pi,
-    "m": 1.0, "cm": 1e-2, "mm": 1e-3, "inch": 0.0254, "m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3,
-    "N": 1.0, "mN": 1e-3, "N m": 1.0, "mN m": 1e-3, "V": 1.0, "mV": 1e-3, "A": 1.0, "mA": 1e-3, "1": 1.0,
+    **_POSITIONS, **_RATES,
+    "N": 1.0, "mN": 1e-3, "N m": 1.0, "mN m": 1e-3, "V": 1.0, "mV": 1e-3, "A": 1.0, "mA": 1e-3,
     "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
 }  # fmt: skip
 """Factors to SI, by name."""
-
-_POSITIONS = ("1", "rad", "deg", "turn", "mrad", "m", "cm", "mm", "inch")
-_RATES = ("1", "rad/s", "deg/s", "rpm", "turn/s", "m/s", "cm/s", "mm/s")
+_FITTING = {"qpos": ("position", _POSITIONS), "qvel": ("velocity", _RATES), "ctrl": ("control", UNITS)}
 
 CHECKS = ("nan", "jump", "sign", "unit", "lag", "gap", "clipping")
 """What is looked for; those listed under `accept` are let pass."""
@@ -142,10 +146,9 @@ class LogMap(BaseModel):
         for key, column in value.items():
             if not _KEY.match(key):
                 raise DREnvError(f"{key}: expected qpos[joint], qvel[joint] or ctrl[actuator]")
-            fitting = _POSITIONS if key.startswith("qpos") else _RATES if key.startswith("qvel") else tuple(UNITS)
+            what, fitting = _FITTING[key[:4]]
             if column.unit not in fitting:
-                what = "a position" if fitting is _POSITIONS else "a velocity"
-                raise DREnvError(f"{key}: got the unit {column.unit}, expected one of {what}: {', '.join(fitting)}")
+                raise DREnvError(f"{key}: got the unit {column.unit}, expected one of a {what}: {', '.join(fitting)}")
         if not any(key.startswith("q") for key in value):
             raise DREnvError("expected at least one qpos[joint]")
         return value

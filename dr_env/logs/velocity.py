@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.logs.mapping import Velocity
+from dr_env.tuning.held import HeldControls
 from dr_env.tuning.rotation import rotation_between
 
 Array = NDArray[np.float64]
@@ -67,16 +68,10 @@ def held_mean(values: Array, time: Array, at: Array) -> Array:
     Between two samples a simulation holds one control, so that this is what acts as late as it should, to a fraction
     of a sample. From the last time on it is what is in force then; before the first value, that.
     """
-    last = len(time) - 1
-    place = np.clip(np.searchsorted(time, at + 1e-9, side="right") - 1, 0, last)
-    ends = np.clip(np.searchsorted(time, at[1:] - 1e-9, side="left") - 1, 0, last)  # what is in force up to the next
-    area = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values[:-1] * np.diff(time)[:, None], axis=0)))
-    until = area[place] + values[place] * (at - time[place])[:, None]
-    mean = np.diff(until, axis=0) / np.diff(at)[:, None]
-    changes = np.concatenate((np.zeros((1, values.shape[1]), int), np.cumsum(np.diff(values, axis=0) != 0, axis=0)))
-    same = changes[np.maximum(ends, place[:-1])] == changes[place[:-1]]  # these without rounding
-    mean[same] = values[place[:-1]][same]
-    return np.concatenate((mean, values[place[-1:]]))
+    changed = np.append(True, (np.diff(values, axis=0) != 0).any(axis=1))  # between others nothing is to be rounded
+    means = HeldControls(time[changed], values[changed]).mean(at)
+    last = np.searchsorted(time, at[-1:] + 1e-9, side="right") - 1
+    return np.concatenate((means, values[np.clip(last, 0, len(time) - 1)]))
 
 
 def upright(quaternions: Array) -> Array:

@@ -45,10 +45,10 @@ class Coordinates:
         """Where the prior prefers nothing within its bounds, (d,)."""
         low, high = (np.array(bound, np.float64) for bound in bounds)
         if (wrong := self.log & (low <= 0)).any():
-            name = self.names[int(np.flatnonzero(wrong)[0])]
+            i = int(np.flatnonzero(wrong)[0])
             raise DREnvError(
-                f"{prior.where(self._owner[self.names.index(name)][0], 'bounds')}: got {low[wrong][0]:g} for the least "
-                "value of a log_uniform distribution, expected a number above 0"
+                f"{prior.where(self._owner[i][0], 'bounds')}: got {low[i]:g} for the least value of a log_uniform "
+                "distribution, expected a number above 0"
             )
         self._low = np.where(self.log, np.log(np.where(self.log, low, 1.0)), low)
         self._width = np.where(self.log, np.log(np.where(self.log, high, 1.0)), high) - self._low

@@ -13,11 +13,16 @@ LATENCY = "latency"
 
 def delays_of(spec: Spec) -> tuple[str, ...]:
     """The entries that vary how late actuators act."""
-    return tuple(
-        name for name, entry in spec.entries.items()
-        if (entry.select.kind, entry.field_name) == ("actuator", "delay")
-        and entry.distribution.type_name != "constant"
-    )  # fmt: skip
+    return tuple(name for name in _late(spec) if spec.entries[name].distribution.type_name != "constant")
+
+
+def tells_latency(spec: Spec) -> bool:
+    """Whether a Spec says how late actuators act: by entries that vary it, or by one that `with_latency` added."""
+    return bool(delays_of(spec)) or LATENCY in _late(spec)
+
+
+def _late(spec: Spec) -> list[str]:
+    return [n for n, entry in spec.entries.items() if (entry.select.kind, entry.field_name) == ("actuator", "delay")]
 
 
 def with_latency(spec: Spec, longest: float, name: str = LATENCY) -> Spec:

@@ -205,13 +205,13 @@ def test_bad_input_is_one_clear_error(
 def test_a_folder_is_no_place_for_a_spec(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fitted(folder, "--out", tmp_path)
-    assert "is a folder, expected the tuned Spec's file" in capsys.readouterr().err
+    assert f"{tmp_path}: is a folder, expected a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--seed", -1), "--seed: got -1, expected 0 or more"),
+        (("--seed", -1), "--seed: got -1, expected at least 0"),
         (("--seconds", "inf"), "--seconds: got inf, expected at most 36000"),
     ],
 )
@@ -221,3 +221,11 @@ def test_recordings_that_cannot_be(
     with pytest.raises(SystemExit):
         run("record", "inverted_pendulum", "--out", tmp_path / "out", *arguments)
     assert message in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (("tune", "record", "robbot.xml", "--out", str(tmp_path / "out")), ("train", "robbot.xml")):
+        with pytest.raises(SystemExit):
+            main(list(command))
+        assert "robbot.xml: no such file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

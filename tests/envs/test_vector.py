@@ -133,6 +133,8 @@ def test_an_info_of_draws_is_replayed() -> None:
         env.reset(options={"draw": part["dr"]})
     env.reset(options={"draw": part["dr"], "reset_mask": np.array([False, True, False])})
     assert env.draws == draws
+    with pytest.raises(DREnvError, match="no entry 'frction'; did you mean 'friction'"):
+        env.reset(options={"draw": {**info["dr"], "frction": info["dr"]["friction"]}})
 
 
 def test_episodes_have_a_step_at_least() -> None:
