@@ -35,7 +35,7 @@ demo: setup
 	@if test -e $(DEMO)/frames/index.html; then \
 		echo "a model of positions learns from 600 small images, and is judged in the training world and in a shifted one:" && \
 		$(EXPORT) --spec examples/realism/training.yaml --frames 600 --out $(DEMO)/learned && \
-		$(BIN)/dr-env vision train --data $(DEMO)/learned --model position --steps 150 --augment light --out $(DEMO)/position && \
+		$(BIN)/dr-env vision train --data $(DEMO)/learned --model position --steps 200 --augment light --out $(DEMO)/position && \
 		{ $(EXPORT) --spec examples/realism/training.yaml --frames 60 --seed 1 --out $(DEMO)/fresh & fresh=$$!; \
 		$(EXPORT) --spec examples/realism/shifted.yaml --frames 60 --seed 1 --out $(DEMO)/shifted && wait $$fresh; } && \
 		$(BIN)/dr-env vision evaluate $(DEMO)/position --data $(DEMO)/fresh --out $(DEMO)/pose/training_world && \
@@ -47,7 +47,7 @@ demo: setup
 	$(BIN)/dr-env tune score --model cartpole --spec tasks/cartpole/randomization.yaml --log $(DEMO)/logs/logs.yaml \
 		--window 0.3 --only "[3]"
 	$(BIN)/dr-env tune score --model cartpole --spec $(DEMO)/tuned.yaml --log $(DEMO)/logs/logs.yaml --window 0.3 --only "[3]"
-	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --randomized-episodes 128 --out $(DEMO)/report \
+	$(BIN)/dr-env evaluate $(DEMO)/plain $(DEMO)/randomized --out $(DEMO)/report \
 		--link $(DEMO)/tuned/report.html $$(ls $(DEMO)/frames/index.html 2>/dev/null) \
 		$$(test ! -e $(DEMO)/pose || echo --scores $(DEMO)/pose/training_world $(DEMO)/pose/shifted_world)
 
