@@ -51,6 +51,8 @@ _TABLE = (
     _row("image", "salt_pepper", "1", low=0, high=1,
          note="fraction of pixels that are stuck, half at white, half at black"),
     _row("image", "white_balance", "1", (1.0, 1.0, 1.0), low=0, note="gains of red, green and blue, in linear light"),
+    _row("image", "saturation", "1", (1.0,), low=0, high=100,
+         note="gain of what colours differ from grey by, at equal luminance in linear light; 0 is grey"),
     _row("image", "gamma", "1", (1.0,), low=0, above_low=True,
          note="exponent on the encoded values; above 1 is darker"),
     _row("image", "jpeg", "1", low=0, high=100, note="quality, rounded; 0 is not compressed"),

@@ -23,6 +23,7 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _FORMATS = (".ply", ".obj", ".stl")
 _PLAUSIBLE = (0.005, 3.0)  # m, the diameter of something that lies on a table
 _PATCH = 4  # texels along a face's square in a texture of vertex colours
+_FINE = 1 / 60  # of the diameter: meshes whose edges are shorter have one colour a face
 _ENGINE = "coacd-2"  # changes when the pieces of a mesh would
 
 
@@ -93,27 +94,31 @@ def _image(visual: Any) -> NDArray[np.uint8] | None:
 def bake(mesh: Mesh, colours: Array) -> Mesh:
     """The mesh with a texture that holds its corners' colours, since MuJoCo has none of vertices.
 
-    Each face has a square of texels of its own, so neighbours never bleed into it; colours run linearly within.
+    Each face has a square of texels of its own, in which colours run linearly. In a finely scanned mesh, whose faces
+    are smaller than an image's pixels, renderers would mix squares that are neighbours in the texture alone: there each
+    face has one texel, its corners' mean, which all of it reads at the middle.
 
     Args:
         mesh: the mesh.
         colours: (F, 3, 3) each face's corners' colours, 0 .. 255.
     """
+    edges = np.linalg.norm(mesh.vertices[mesh.faces] - mesh.vertices[np.roll(mesh.faces, 1, axis=1)], axis=-1)
+    side = 1 if np.median(edges) < _FINE * mesh.diameter else _PATCH
     count = len(mesh.faces)
     across = int(np.ceil(np.sqrt(count)))
     down = -(-count // across)
     # the face's corners are the centres of the texels (0, 0), (last, 0) and (0, last) of its square
-    s, t = np.meshgrid(np.linspace(0, 1, _PATCH), np.linspace(0, 1, _PATCH))
-    weights = np.stack((1 - s - t, s, t), axis=-1)  # beyond the triangle they continue it
+    s, t = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, 1, side))
+    weights = np.stack((1 - s - t, s, t), axis=-1) if side > 1 else np.full((1, 1, 3), 1 / 3)  # beyond the triangle too
     squares = np.einsum("yxk,fkc->fyxc", weights, np.asarray(colours, np.float64))
-    grid = np.zeros((across * down, _PATCH, _PATCH, 3))
+    grid = np.zeros((across * down, side, side, 3))
     grid[:count] = np.clip(np.rint(squares), 0, 255)
-    image = grid.reshape(down, across, _PATCH, _PATCH, 3).transpose(0, 2, 1, 3, 4)
-    texture = image.reshape(down * _PATCH, across * _PATCH, 3).astype(np.uint8)
+    image = grid.reshape(down, across, side, side, 3).transpose(0, 2, 1, 3, 4)
+    texture = image.reshape(down * side, across * side, 3).astype(np.uint8)
     row, column = np.divmod(np.arange(count), across)
-    corner = np.array([[0.5, 0.5], [_PATCH - 0.5, 0.5], [0.5, _PATCH - 0.5]])
-    texels = corner[None] + _PATCH * np.column_stack((column, row))[:, None]  # (F, 3, 2) from the upper left
-    uv = texels / np.array([across * _PATCH, down * _PATCH])
+    corner = np.array([[0.5, 0.5], [side - 0.5, 0.5], [0.5, side - 0.5]])
+    texels = corner[None] + side * np.column_stack((column, row))[:, None]  # (F, 3, 2) from the upper left
+    uv = texels / np.array([across * side, down * side])
     uv[..., 1] = 1 - uv[..., 1]
     return dataclasses.replace(mesh, corner_uv=uv, texture=texture)
 

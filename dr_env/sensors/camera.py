@@ -22,17 +22,19 @@ _LIGHT = (
     "full_well",
     "salt_pepper",
     "white_balance",
+    "saturation",
     "gamma",
 )
+_LUMINANCE = np.array((0.2126, 0.7152, 0.0722), np.float32)  # of linear red, green and blue, ITU-R BT.709
 
 
 class CameraSensor:
     """Images as a camera takes them, in the order of the light's way.
 
     Motion (rolling shutter, motion blur) -> things before the lens -> lens (chromatic aberration, defocus,
-    vignetting) -> exposure -> sensor (shot, dark and read noise, saturation, stuck pixels) -> white balance -> tone
-    curve (sRGB, gamma) -> JPEG. All but the last two act on linear light. Lens distortion moves labels too and is
-    `Lens`.
+    vignetting) -> exposure -> sensor (shot, dark and read noise, full wells, stuck pixels) -> white balance ->
+    saturation of colours -> tone curve (sRGB, gamma) -> JPEG. All but the last two act on linear light. Lens distortion
+    moves labels too and is `Lens`.
 
     Noise is that of EMVA 1288 (Release 4.0, linear, section 2.2): with mean electrons m of a pixel and dark noise s,
     the variance is m + s^2; electrons are drawn from a normal distribution, which is Poisson's but for the few
@@ -103,6 +105,9 @@ class CameraSensor:
             light = _stuck(light, has.salt_pepper, key)
         if "white_balance" in on:
             light = light * np.array(has.white_balance, np.float32)
+        if "saturation" in on:
+            grey: Light = (light @ _LUMINANCE)[..., None]
+            light = np.asarray(grey + np.float32(has.saturation) * (light - grey), np.float32)
         return light
 
     def _electrons(self, light: Light, key: tuple[object, ...]) -> Light:

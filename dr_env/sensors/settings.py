@@ -38,6 +38,7 @@ class CameraSettings:
         dark_signal: electrons, mean.
         salt_pepper: fraction of pixels that are stuck at white or black.
         white_balance: gains of red, green and blue.
+        saturation: gain of what colours differ from grey by, at equal luminance.
         gamma: exponent on the encoded values.
         jpeg: quality 1 .. 100, or 0.
 
@@ -60,6 +61,7 @@ class CameraSettings:
     dark_signal: float = 0.0
     salt_pepper: float = 0.0
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    saturation: float = 1.0
     gamma: float = 1.0
     jpeg: float = 0.0
 

@@ -16,6 +16,9 @@ from dr_env.rendering import ClassicRenderer, Renderer, capture, make_renderer
 from dr_env.rendering import filament as filament_module
 from dr_env.rendering.opengl import Framebuffer
 from dr_env.rendering.silhouettes import pack
+from dr_env.scene import shapes
+from dr_env.scene.mesh import Mesh
+from dr_env.scene.meshes import bake
 from dr_env.spatial import inverse
 from tests.conftest import model_bytes
 from tests.rendering.scenes import HEIGHT, WIDTH, renderer, scene, why_not
@@ -131,6 +134,45 @@ def test_edits_of_the_model_are_seen_at_the_next_image_and_the_renderer_makes_no
         model.mat_texid[0, 1] = model.texture("red").id
         model.light_diffuse[:] = 0
         assert color().sum() < red.sum()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_fine_scan_seen_from_afar_keeps_its_colours(name: str) -> None:
+    """Faces smaller than pixels, in the order of nobody's choice: their colours must not run into each other."""
+    ball = shapes.superquadric(1.0, 1.0, rows=100, columns=160).scaled(0.2)
+    faces = np.random.default_rng(0).permutation(ball.faces)
+    scan = Mesh.of(ball.vertices, faces)
+    left = scan.vertices[scan.faces].mean(1)[:, 0] < 0
+    colours = np.where(left[:, None, None], (200.0, 20.0, 20.0), (20.0, 20.0, 200.0)) * np.ones((1, 3, 1))
+    scan = bake(scan, colours)
+    assert scan.texture is not None
+    spec = mujoco.MjSpec.from_string(
+        "<mujoco><visual><headlight ambient='1 1 1' diffuse='0 0 0' specular='0 0 0'/></visual>"
+        "<worldbody><camera name='eye' pos='0 0 1' fovy='30'/></worldbody></mujoco>"
+    )
+    vertices, corners, normals, uv = scan.split()
+    mesh = spec.add_mesh(name="scan", uservert=vertices.ravel(), userface=corners.ravel())
+    mesh.usernormal, mesh.usertexcoord = normals.ravel(), uv.ravel()
+    texture = spec.add_texture(name="scan", type=mujoco.mjtTexture.mjTEXTURE_2D, nchannel=3)
+    texture.height, texture.width = scan.texture.shape[:2]
+    texture.data = scan.texture[::-1].tobytes()
+    material = spec.add_material(name="scan", rgba=[1, 1, 1, 1], specular=0)
+    roles = material.textures
+    roles[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "scan"
+    material.textures = roles
+    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="scan", material="scan")
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    with renderer(name, model) as made:
+        seen = made.images(model, data, "eye", ("rgb", "geom"))
+    assert seen.rgb is not None and seen.geom is not None
+    rows, columns = np.nonzero(seen.geom == 0)
+    middle = columns.mean()
+    assert len(rows) > 1000
+    for side, mine, other in ((columns < middle - 3, 0, 2), (columns > middle + 3, 2, 0)):
+        pixels = seen.rgb[rows[side], columns[side]].astype(int)
+        assert (pixels[:, other] < 0.25 * pixels[:, mine]).mean() > 0.98
 
 
 @needs_both

@@ -39,6 +39,7 @@ NOTICED: dict[str, object] = {
     "full_well": 500.0,
     "salt_pepper": 0.05,
     "white_balance": (1.3, 1.0, 0.8),
+    "saturation": 1.6,
     "gamma": 1.5,
     "jpeg": 20.0,
 }
@@ -109,6 +110,22 @@ def test_white_balance_and_gamma() -> None:
     assert sense(flat(128), gamma=2.0)[0, 0, 0] == round(255 * (128 / 255) ** 2)
 
 
+def test_saturation_moves_colours_from_grey_and_keeps_luminance(image: np.ndarray) -> None:
+    weights = np.array((0.2126, 0.7152, 0.0722))
+
+    def apart(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        light = to_light(pixels).astype(np.float64)
+        return light @ weights, light - (light @ weights)[..., None]
+
+    luminance, colour = apart(image)
+    for gain in (0.0, 0.5, 1.3):
+        seen, moved = apart(sense(image, saturation=gain))
+        np.testing.assert_allclose(seen, luminance, atol=0.006)
+        np.testing.assert_allclose(moved, gain * colour, atol=0.01)
+    assert np.ptp(sense(image, saturation=0.0).astype(int), axis=-1).max() == 0
+    assert (sense(flat(100), saturation=3.0) == 100).all()
+
+
 @pytest.mark.parametrize(("well", "read", "dark"), [(1000.0, 0.0, 0.0), (1000.0, 20.0, 0.0), (2000.0, 5.0, 300.0)])
 def test_noise_is_as_emva_1288_says(well: float, read: float, dark: float) -> None:
     """Variance of electrons = mean + dark mean + read noise^2; the mean stays."""
@@ -170,7 +187,8 @@ def test_faint_effects_are_faint(image: np.ndarray) -> None:
     """Nothing breaks down on the way to its neutral number."""
     for name, value in NOTICED.items():
         if name not in ("full_well", "jpeg", "occlusions"):
-            tiny = np.asarray(value) * 1e-7 if name not in ("white_balance", "gamma") else 1 + 1e-7 * np.asarray(value)
+            gains = name in ("white_balance", "saturation", "gamma")
+            tiny = 1 + 1e-7 * np.asarray(value) if gains else np.asarray(value) * 1e-7
             seen = sense(image, **{name: tuple(tiny.tolist()) if tiny.ndim else float(tiny)})
             assert np.abs(seen.astype(int) - image).max() <= 1, name
 
