@@ -36,7 +36,10 @@ class Draw(dict[str, Any]):
     def __init__(self, values: Mapping[str, ArrayLike], binding: str = "") -> None:
         frozen: dict[str, Any] = {}
         for name, value in values.items():
-            array = np.array(value, np.float64)
+            try:
+                array = np.array(value, np.float64)
+            except (TypeError, ValueError):
+                array = np.array(np.nan)
             if array.ndim > 1 or not np.isfinite(array).all():
                 raise DREnvError(f"draw.{name}: got {value!r}, expected a finite number or a flat list of them")
             array.flags.writeable = False

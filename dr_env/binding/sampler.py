@@ -242,7 +242,10 @@ class Sampler:
         return {name: columns[name] for name in self.nodes}
 
     def _value(self, node: Node, value: ArrayLike) -> Array:
-        array = np.asarray(value, np.float64)
+        try:
+            array = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
         shape = () if node.scalar else (node.width,)
         if array.shape != shape or not np.isfinite(array).all():
             wanted = (

@@ -147,10 +147,14 @@ class Distribution(ABC):
 
         A value that never varies becomes 0.
         """
+        return scaled(np.asarray(value, np.float64), *self.span())
+
+    def span(self, tail: float = 0.005) -> tuple[float, float]:
+        """The support; where it is unbounded, what lies between both tails of such a probability."""
         low, high = self.support()
         if not (math.isfinite(low) and math.isfinite(high)):
-            low, high = self.quantile([0.005, 0.995]).tolist()
-        return scaled(np.asarray(value, np.float64), low, high)
+            low, high = self.quantile([tail, 1 - tail]).tolist()
+        return low, high
 
     def tunables(self, bounds: tuple[float, float] | None = None) -> tuple[Tunable, ...]:
         """The numbers that a tuner may change.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -121,7 +121,14 @@ class Mixture(Distribution):
         return float(-self.log_prob(self.quantile(_POINTS)).mean())
 
     def support(self) -> tuple[float, float]:
-        return _hull(c for c, weight in zip(self.components, self.weights, strict=True) if weight > 0)
+        return _hull(part.support() for part in self._possible())
+
+    def span(self, tail: float = 0.005) -> tuple[float, float]:
+        """From the least end of its components' spans to the greatest."""
+        return _hull(part.span(tail) for part in self._possible())
+
+    def _possible(self) -> list[Distribution]:
+        return [part for part, weight in zip(self.components, self.weights, strict=True) if weight > 0]
 
     def mean(self) -> float:
         means = [component.mean() for component in self.components]
@@ -214,7 +221,11 @@ class Switch(Distribution):
         raise DREnvError(f"a switch on '{self.variable}' has no entropy by itself")
 
     def support(self) -> tuple[float, float]:
-        return _hull(self.cases.values())
+        return _hull(case.support() for case in self.cases.values())
+
+    def span(self, tail: float = 0.005) -> tuple[float, float]:
+        """From the least end of its cases' spans to the greatest."""
+        return _hull(case.span(tail) for case in self.cases.values())
 
     def mean(self) -> float:
         """The mean of the cases' means, each counted once."""
@@ -330,9 +341,9 @@ def _pick(probabilities: Array, uniform: Array) -> tuple[np.ndarray[Any, np.dtyp
     return which, np.clip(rest, np.finfo(np.float64).tiny, 1 - 2.0**-53)
 
 
-def _hull(parts: Any) -> tuple[float, float]:
-    supports = [part.support() for part in parts]
-    return min(low for low, _ in supports), max(high for _, high in supports)
+def _hull(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    lows, highs = zip(*ranges, strict=True)
+    return min(lows), max(highs)
 
 
 def _nested(parts: Mapping[str, Distribution], bounds: tuple[float, float] | None) -> tuple[Tunable, ...]:

@@ -93,6 +93,10 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
         """Where a Plan that another object holds can write this environment's model and sensors."""
         return self._vector.rows
 
+    def refresh(self) -> None:
+        """Takes up numbers of sensors and pushes that were written within an episode."""
+        self._vector.refresh()
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:

@@ -133,6 +133,7 @@ class OwnHost:
         self._env.wear(self.plan, None)
         if self.plan.recompute:
             self._rows.recompute(_ONE)
+        self._env.refresh()
 
 
 class ModelHost:
@@ -228,18 +229,26 @@ class ModelHost:
         self.plan = self._spec.bind(self._model, self._layout.names)
         self._effects = self._connected()
         if self._columns is not None:
-            # the episode's number has been counted on since it was begun
-            episodes = self._keys.episodes - np.uint64(1)
-            self._write(self._columns)
-            self._effects.begin(_ONE, self._keys.seeds, self._keys.environments, episodes)
+            self._again()
+
+    def _again(self) -> None:
+        """Writes the episode's Draw again and begins its effects anew; its number has been counted on meanwhile."""
+        self._write(self._columns)
+        self._effects.begin(_ONE, self._keys.seeds, self._keys.environments, self._keys.episodes - np.uint64(1))
 
     def check(self) -> None:
-        """Refuses an environment that has replaced its model, which lost the Draw."""
-        if _model_and_data(self._env)[0] is not self._model:
+        """Refuses an environment that has replaced its model, which lost the Draw; follows one with new data."""
+        model, data = _model_and_data(self._env)
+        if model is not self._model:
             raise DREnvError(
                 f"env: {self._env} made a new MjModel when it was reset, which lost the Draw; it must keep its model, "
                 "or offer dm_control's add_extra_hook('after_compile', ...)"
             )
+        if data is not self._data:
+            self._data = data
+            self._effects = self._connected()
+            self._again()
+            self._warned = self._warnings()
 
     def measure(self) -> None:
         """After the first step: refuses an environment that takes more than a timestep and does not say so."""
@@ -269,15 +278,18 @@ class ModelHost:
 
     def diverged(self) -> bool:
         """Whether MuJoCo has warned of a state that is no longer finite, and started anew by itself."""
-        warned = sum(self._data.warning[kind].number for kind in DIVERGED)
-        found = bool(warned > self._warned)
+        warned = self._warnings()
+        found = warned > self._warned
         self._warned = warned
         return found
 
+    def _warnings(self) -> int:
+        return sum(self._data.warning[kind].number for kind in DIVERGED)
+
     def restore(self) -> None:
-        """Gives the model its nominal values back, bit for bit."""
-        self._columns = None
-        self.plan.restore(self._model)
+        """Gives the model its nominal values back, bit for bit, and ends pushes and noise."""
+        self._write(None)
+        self._effects.refresh()
         self._effects.close()
 
 

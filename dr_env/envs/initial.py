@@ -23,8 +23,9 @@ _RESET_READS = frozenset({"qpos0", "body_pos", "body_quat"})  # numbers of a mod
 class InitialState:
     """Resets the simulations of a batch, and writes state fields and what follows from them.
 
-    Delayed actuators read the controls of times before the episode, which MuJoCo takes as 0; here they are
-    the initial controls, so that a delayed servo holds its pose instead of leaving for 0.
+    Delayed actuators read the controls of times before the episode, which MuJoCo takes as 0, and delayed sensors
+    their readings; here they are the initial controls, so that a delayed servo holds its pose instead of leaving for
+    0, and the first readings.
 
     A simulation is its row of the state, unless the batch is persistent. Where besides nobody reads what is derived
     from it before a step has derived it anew, a reset is a copy of a row and needs no forward pass.
@@ -61,6 +62,15 @@ class InitialState:
             columns += range(first, first + samples)
             owners += [actuator] * samples
         self._columns, self._owners = np.array(columns, np.intp), np.array(owners, np.intp)
+        # of the readings of delayed sensors: where they are kept in the history, and which of sensordata they are
+        kept: list[int] = []
+        measured: list[int] = []
+        for sensor in np.flatnonzero(model.sensor_history[:, 0]).tolist():
+            samples, width = int(model.sensor_history[sensor, 0]), int(model.sensor_dim[sensor])
+            first = int(model.sensor_historyadr[sensor]) + 2 + samples
+            kept += range(first, first + samples * width)
+            measured += [*range(model.sensor_adr[sensor], model.sensor_adr[sensor] + width)] * samples
+        self._kept, self._measured = np.array(kept, np.intp), np.array(measured, np.intp)
 
     def given(self, count: int, options: Mapping[str, Any]) -> dict[str, Array]:
         """The `qpos` and `qvel` among reset options for `count` simulations, one row for all or one for each.
@@ -78,7 +88,8 @@ class InitialState:
             except (TypeError, ValueError):
                 raise DREnvError(f"{name}: got {options[name]!r}, expected {width} numbers") from None
             if values.shape not in ((width,), (count, width)) or not np.isfinite(values).all():
-                got = "numbers that are not finite" if values.shape[-1:] == (width,) else f"shape {values.shape}"
+                fits = values.shape in ((width,), (count, width))
+                got = "numbers that are not finite" if fits else f"shape {values.shape}"
                 raise DREnvError(f"{name}: got {got}, expected finite ({width},) or ({count}, {width})")
             found[name] = values
         return found
@@ -96,4 +107,15 @@ class InitialState:
             controls = self._batch.bind("ctrl")[ids]
             self._batch.bind("history")[ids[:, None], self._columns] = controls[:, self._owners]
         if self._blank is None:
+            if len(self._kept):
+                self._measure(ids)
             self._batch.forward(ids)
+
+    def _measure(self, ids: Ids) -> None:
+        """Fills the buffers of delayed sensors with what they would read now without a delay."""
+        delays = self._batch.expand("sensor_delay")
+        told = delays[ids]
+        delays[ids] = 0
+        self._batch.forward(ids)
+        delays[ids] = told
+        self._batch.bind("history")[ids[:, None], self._kept] = self._batch.bind("sensordata")[ids][:, self._measured]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError
 
 Keys = NDArray[np.uint64]
+Ids = NDArray[np.intp]
 
 
 class EpisodeKeys:
@@ -26,31 +27,57 @@ class EpisodeKeys:
         self.seeds: Keys = np.zeros(num_envs, np.uint64)
         self.environments: Keys = np.arange(num_envs, dtype=np.uint64)
         self.episodes: Keys = np.zeros(num_envs, np.uint64)
-        self.seeded = False
+        self._seeded = np.zeros(num_envs, bool)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether every environment has a seed."""
+        return bool(self._seeded.all())
 
     def of(self, i: int) -> tuple[int, int, int]:
         """One environment's keys, as plain numbers."""
         return int(self.seeds[i]), int(self.environments[i]), int(self.episodes[i])
 
-    def seed(self, seed: int | Sequence[int | None] | None, source: np.random.Generator) -> bool:
-        """Takes a seed for all, or one for each; `source` gives those that are None.
+    def seed(
+        self,
+        seed: int | Sequence[int | None] | None,
+        source: np.random.Generator | None = None,
+        ids: Ids | None = None,
+    ) -> bool:
+        """Takes a seed for all, or one for each; who gets none keeps what it has, or is given one.
+
+        Args:
+            seed: the seed, or one for each environment, None where its episodes go on.
+            source: of seeds that nobody gave; by default the operating system.
+            ids: the environments that are meant; the others keep theirs.
 
         Returns:
-            Whether the keys have changed: without a seed, only the first call makes one.
+            Whether any keys have changed.
         """
-        if seed is None:
-            if self.seeded:
+        ids = np.arange(len(self.seeds)) if ids is None else ids
+        if seed is None or isinstance(seed, int | np.integer):
+            ids = ids if seed is not None else ids[~self._seeded[ids]]
+            if not len(ids):
                 return False
-            seed = int(source.integers(2**63))
-        count = len(self.seeds)
-        if isinstance(seed, int | np.integer):
-            self.seeds[:] = np.uint64(int(seed) % 2**64)
-            self.environments = np.arange(count, dtype=np.uint64)
-        else:
-            if len(seed) != count:
-                raise DREnvError(f"seed: got {len(seed)} seeds, expected one or {count}")
-            self.seeds[:] = [int(source.integers(2**63)) if s is None else int(s) % 2**64 for s in seed]
-            self.environments = np.zeros(count, np.uint64)
-        self.episodes[:] = 0
-        self.seeded = True
-        return True
+            self._take(ids, _given(seed, source), ids)
+            return True
+        if len(seed) != len(self.seeds):
+            raise DREnvError(f"seed: got {len(seed)} seeds, expected one or {len(self.seeds)}")
+        fresh = [i for i in ids.tolist() if seed[i] is not None or not self._seeded[i]]
+        for i in fresh:
+            self._take(np.array([i]), _given(seed[i], source), 0)
+        return bool(fresh)
+
+    def _take(self, ids: Ids, seed: int, environments: Ids | int) -> None:
+        self.seeds[ids] = np.uint64(seed)
+        self.environments[ids] = environments
+        self.episodes[ids] = 0
+        self._seeded[ids] = True
+
+
+def _given(seed: object, source: np.random.Generator | None) -> int:
+    if seed is None:
+        return int((source or np.random.default_rng()).integers(2**63))
+    if not isinstance(seed, int | np.integer):
+        raise DREnvError(f"seed: got {seed!r}, expected a whole number")
+    return int(seed) % 2**64

@@ -103,13 +103,12 @@ class MjcfTask(Task):
         return reward, {}
 
     def terminated(self, data: Fields) -> NDArray[np.bool_]:
+        count = len(next(iter(data.values())))
         if self._terminated is None:
-            return np.zeros(len(data["qpos"]), bool)
+            return np.zeros(count, bool)
         ended = np.asarray(self._terminated(data), bool)
-        if ended.shape != (len(data["qpos"]),):
-            raise DREnvError(
-                f"terminated: got shape {ended.shape}, expected ({len(data['qpos'])},), one for each environment"
-            )
+        if ended.shape != (count,):
+            raise DREnvError(f"terminated: got shape {ended.shape}, expected ({count},), one for each environment")
         return ended
 
     def reset_state(self, model: mujoco.MjModel, uniform: Array) -> tuple[Array, Array]:

@@ -78,7 +78,7 @@ def is_model_file(name: str | Path) -> bool:
     return str(name).endswith((".xml", ".urdf"))
 
 
-def make_task(name: str | Path, **arguments: Any) -> Task:
+def make_task(name: str | Path, /, **arguments: Any) -> Task:
     """Makes a task: an installed one by name, or one of your own from a Python or an MJCF file.
 
     Args:

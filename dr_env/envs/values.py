@@ -108,7 +108,7 @@ def ends(distribution: Distribution) -> tuple[Array, Array]:
         high[:] = mean + _WIDE * std if given[1] is None else given[1]
         return low, high
     least, most = distribution.support()
-    tails = distribution.quantile([3.2e-5, 1 - 3.2e-5])  # four standard deviations of a normal
+    tails = distribution.span(3.2e-5)  # four standard deviations of a normal
     return (
         np.array([least if math.isfinite(least) else tails[0]]),
         np.array([most if math.isfinite(most) else tails[1]]),

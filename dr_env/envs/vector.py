@@ -24,7 +24,7 @@ from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.envs.redraw import Redraws
 from dr_env.envs.task import Task
 from dr_env.envs.view import Context, Observation, View
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
 from dr_env.rng import Lookahead, Stream
 from dr_env.sensors import Effects
@@ -78,12 +78,19 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         height: int = 480,
         compile_from: int | Mapping[str, Any] = 0,
     ) -> None:
-        if num_envs < 1:
-            raise DREnvError(f"num_envs: got {num_envs}, expected at least 1")
+        if not isinstance(task, Task):
+            raise DREnvError(f"task: got {task!r}, expected a dr_env.Task, such as make_task('hopper')")
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise DREnvError(f"num_envs: got {num_envs!r}, expected a whole number, at least 1")
         if max_episode_steps is not None and max_episode_steps < 1:
             raise DREnvError(f"max_episode_steps: got {max_episode_steps}, expected at least 1")
         if render_mode not in (None, "rgb_array"):
             raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
+        if width < 1 or height < 1:
+            raise DREnvError(f"width, height: got {width} x {height}, expected at least one pixel")
+        modes = [mode.value for mode in AutoresetMode]
+        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
+            raise DREnvError(f"autoreset_mode: {unknown_name('mode', str(autoreset_mode), modes)}")
         self.num_envs = num_envs
         self.randomization = as_spec(randomization, task)
         self.render_mode = render_mode
@@ -117,6 +124,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
         self._live = {field: self._batch.bind(field) for field in task.fields}
+        self._seen = {field: _read_only(live) for field, live in self._live.items()}  # what a task's functions get
         self._start = InitialState(self._batch, self.model, self._live.values(), self.plan.nominal.keys())
         self._ctrl = self._batch.bind("ctrl")
 
@@ -176,7 +184,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         """Starts new episodes.
 
         Args:
-            seed: one seed for all, or one for each environment (which then equals `Env.reset(seed)`).
+            seed: one seed for all that are reset, or one for each environment, which then equals `Env.reset(seed)`, or
+                None where its episodes go on.
             options: `draw` (a Draw, one for each, or an `info["dr"]`), `qpos` (n, nq) or (nq,), `qvel`,
                 `reset_mask` (n,).
 
@@ -185,18 +194,18 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         """
         options = dict(options or {})
         check_options(options)
-        self._seed(seed)
         ids = self._all if options.get("reset_mask") is None else chosen(options["reset_mask"], self.num_envs)
+        self._seed(seed, ids)
         columns = None
         if options.get("draw") is not None:
             columns = self.plan.columns_from(given_draws(options["draw"], ids))
         self._begin(ids, columns, self._start.given(len(ids), options))
         return self._shown(), draw_info(self._columns, ids, self.num_envs)
 
-    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+    def _seed(self, seed: int | Sequence[int | None] | None, ids: Ids) -> None:
         if isinstance(seed, int | np.integer):
             super().reset(seed=int(seed))
-        if self._keys.seed(seed, self.np_random):
+        if self._keys.seed(seed, self.np_random, ids):
             self._draws_ahead.forget()
             self._states_ahead.forget()
 
@@ -226,7 +235,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
 
     def _observe(self, ids: Ids) -> Array:
         whole = len(ids) == self.num_envs
-        data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
+        data = self._seen if whole else {name: live[ids] for name, live in self._live.items()}
         observed = self.task.observe(self._effects.sense(data, ids))
         if self._achieved is not None:
             self._achieved[ids] = observed[:, -2 * self.task.goal : -self.task.goal]
@@ -257,8 +266,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         controls = self.task.control(stepped, actions if waiting is None else actions[ids])
         self._ctrl[ids] = self._effects.act(controls, ids)
         failed = self._advance(None if waiting is None else ids)
-        reward, terms = self.task.reward(before, actions, self._live)
-        terminated = self.task.terminated(self._live) | failed
+        reward, terms = self.task.reward(before, actions, self._seen)
+        terminated = self.task.terminated(self._seen) | failed
         self._elapsed[ids] += 1
         truncated = self._elapsed >= self.max_episode_steps
         if waiting is not None:
@@ -270,6 +279,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self.failures += int(failed.sum())
             reward = np.where(failed, 0.0, reward)
             terms = {name: np.where(failed, np.zeros((), term.dtype), term) for name, term in terms.items()}
+        if not np.isfinite(reward).all():
+            worst = int(np.argmin(np.isfinite(reward)))
+            raise DREnvError(f"reward: environment {worst} got {reward[worst]}, expected finite numbers")
         if self._achieved is not None:
             terms["achieved_goal"] = self._achieved.copy()
         info = step_info(terms, failed, waiting)
@@ -295,6 +307,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self.plan.write(self.rows, changed, {name: column[changed] for name, column in self._columns.items()})
             self._effects.refresh()
         return changed
+
+    def refresh(self) -> None:
+        """Takes up numbers of sensors and pushes that another object has written into `rows` within an episode."""
+        self._effects.refresh()
 
     def set_randomization(self, randomization: Randomization) -> None:
         """Changes what varies, from each environment's next episode on.
@@ -370,3 +386,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+
+
+def _read_only(live: NDArray[Any]) -> NDArray[Any]:
+    view = live.view()
+    view.flags.writeable = False
+    return view

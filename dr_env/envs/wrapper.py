@@ -46,6 +46,8 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
     def __init__(self, env: gym.Env[Any, Any], randomization: Randomization, mode: Mode = "train") -> None:
         if randomization is None:
             raise DREnvError("randomization: got None, expected a Spec, a YAML file or its plain data")
+        if randomization == "default":
+            raise DREnvError(f"randomization: got 'default', of which {env} says nothing; expected a Spec or a file")
         self.randomization = as_spec(randomization)
         # plain data, so that the recorded constructor can be written as JSON and made in another process
         RecordConstructorArgs.__init__(self, randomization=self.randomization.to_dict(), mode=mode)
@@ -55,7 +57,7 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         self.draw = Draw({}, self.plan.binding)
         """The Draw that holds now; empty in nominal mode."""
         self._columns: Columns | None = None
-        self._keys = EpisodeKeys(1)
+        self._training = EpisodeKeys(1)  # goes on after an evaluation where it was
         self._elapsed = np.zeros(1, np.int64)
         self._last: Any = None
         self.mode = mode
@@ -75,10 +77,11 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         if mode not in _MODES:
             raise DREnvError(f"mode: {unknown_name('mode', mode, _MODES)}")
         self._mode = mode
-        self._keys.episodes[:] = 0
-        if mode == "evaluate":
-            self._keys.seeds[:] = digest("evaluate")
-        self._keys.seeded = mode != "train"
+        if mode == "train":
+            self._keys = self._training
+        else:
+            self._keys = EpisodeKeys(1)
+            self._keys.seed(digest("evaluate"))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Randomizes the model, then resets the environment in full; `info["dr"]` holds the Draw."""
@@ -102,7 +105,7 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """The next episode's Draw as columns of one row, or None for the nominal model."""
         if self.mode == "train":
             # the environment's own generator stays untouched: randomization changes none of its numbers
-            self._keys.seed(seed, np.random.default_rng())
+            self._keys.seed(seed)
         if given is not None:
             return self.plan.columns_from(given_draws(given, _ONE))
         if self.mode == "nominal":
@@ -142,6 +145,10 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             self._take(columns)
             self._host.rewrite(columns)
         return len(changed) > 0
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuses copies: a Draw is written into the model, which a copy would take for nominal."""
+        raise DREnvError("env: a DomainRandomization cannot be copied or pickled; make another one around a new env")
 
     def restore(self) -> None:
         """Gives the model its nominal values back, bit for bit; the next `reset` randomizes it again."""

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from dr_env.distributions import Distribution
+from dr_env.distributions import Distribution, Expression
 from dr_env.errors import DREnvError
 from dr_env.spec import schema
 from dr_env.spec.selector import Selector
@@ -72,7 +72,8 @@ class Variable(BaseModel):
         low, high = self.distribution.support()
         if math.isfinite(low) and math.isfinite(high):
             return 0.5 * (low + high)
-        return self.distribution.mean() if self.distribution.size == 1 and not self.distribution.parents else 0.0
+        follows = self.distribution.size > 1 or isinstance(self.distribution, Expression)
+        return 0.0 if follows else self.distribution.mean()
 
     def structure(self) -> tuple[object, ...]:
         """All but the numbers: what a Plan is bound to."""

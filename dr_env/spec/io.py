@@ -14,7 +14,7 @@ Lines = dict[tuple[str | int, ...], int]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that also reads 1e-3 as a number, and `on` and `off` as the words they are, as YAML 1.2 does."""
+    """Safe YAML that also reads 1e-3 and -.5 as numbers, and `on` and `off` as the words they are, as YAML 1.2 does."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, form) for tag, form in resolvers if first not in "oO" or not tag.endswith(":bool")]
@@ -24,8 +24,8 @@ class _Loader(yaml.SafeLoader):
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
+    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?)$"),
+    list("-+.0123456789"),
 )
 
 
@@ -68,6 +68,9 @@ def _walk(node: yaml.Node, path: tuple[str | int, ...], lines: Lines, source: st
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                shown = ".".join(map(str, path))
+                raise DREnvError(f"{source}:{line} {shown}: got a key of several values, expected a name")
             if key.value in seen:
                 shown = ".".join(map(str, (*path, key.value)))
                 raise DREnvError(f"{source}:{line} {shown}: written twice, first on line {seen[key.value]}")

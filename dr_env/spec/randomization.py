@@ -126,6 +126,11 @@ class Spec(BaseModel):
             if name in spec.entries:
                 where = locate(source, lines, ("entries", name))
                 raise DREnvError(f"{where}: a variable has this name too; give one of them another")
+        for name in spec.drawn:
+            if name.startswith("_"):
+                group = "variables" if name in spec.variables else "entries"
+                where = locate(source, lines, (group, name))
+                raise DREnvError(f"{where}: begins with _, as the masks of `info` do; give it another name")
         for name in spec.drawn.keys() & CONSTANTS.keys():
             group = "variables" if name in spec.variables else "entries"
             where = locate(source, lines, (group, name))
@@ -330,8 +335,8 @@ def _locate(data: Mapping[str, Any], source: str, lines: Lines, error: DREnvErro
                     return found
     key, _, rest = str(error).partition(": ")
     for part, owner in (("curriculum", Curriculum),):
-        if key in owner.model_fields and (part, key) in lines:
-            return f"{locate(source, lines, (part, key))}: {rest}"
+        if key in owner.model_fields and (part,) in lines:
+            return f"{locate(source, lines, (part, key) if (part, key) in lines else (part,))}: {rest}"
     return f"{source}: {error}"
 
 

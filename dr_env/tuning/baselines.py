@@ -56,9 +56,9 @@ class Uniform20(Baseline[NoOptions]):
     def _result(self) -> Spec:
         changed: dict[str, Distribution] = {}
         for name, drawn in self.prior.drawn.items():
-            low, high = _range(drawn.distribution)
             if not drawn.tunable or drawn.distribution.size > 1 or drawn.distribution.parents:
                 continue
+            low, high = drawn.distribution.span()
             if isinstance(drawn, Entry) and drawn.operation == "scale":
                 changed[name] = Uniform(0.8, 1.2)
             else:
@@ -109,11 +109,3 @@ class Oracle(Baseline[OracleOptions]):
 
     def _result(self) -> Spec:
         return self._target
-
-
-def _range(distribution: Distribution) -> tuple[float, float]:
-    """The support, or the middle 99 % where it is unbounded."""
-    low, high = distribution.support()
-    if low == -float("inf") or high == float("inf"):
-        low, high = distribution.quantile([0.005, 0.995]).tolist()
-    return low, high

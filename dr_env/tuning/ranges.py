@@ -60,9 +60,7 @@ def ranges_of(prior: Spec) -> tuple[Range, ...]:
         if share is not None and share in groups:
             continue  # its leader stands for the group
         groups.update({share} if share is not None else ())
-        low, high = drawn.bounds or distribution.support()
-        if not (math.isfinite(low) and math.isfinite(high)):
-            low, high = distribution.quantile([0.005, 0.995]).tolist()
+        low, high = drawn.bounds or distribution.span()
         if high > low:
             start = drawn.neutral if isinstance(drawn, Entry) else drawn.middle
             log = isinstance(distribution, LogUniform) and low > 0
