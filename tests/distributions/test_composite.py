@@ -236,3 +236,15 @@ def test_a_box_beside_the_mean_narrows_into_itself() -> None:
     assert made.narrowed(1.0, 0.0) == made
     for share in (0.0, 0.1, 0.5):
         assert made.narrowed(share, 0.0).means()[0] >= 1
+
+
+def test_mixtures_and_switches_span_what_their_parts_do() -> None:
+    normals = [{"type": "normal", "mean": 2.0, "std": 0.1}, {"type": "normal", "mean": -2.0, "std": 3.0}]
+    mixed = Distribution.from_dict({"type": "mixture", "components": normals})
+    cases = {"dry": {"type": "uniform", "low": 1.0, "high": 2.0}, "wet": normals[1]}
+    switched = Distribution.from_dict({"type": "switch", "variable": "weather", "cases": cases})
+    low, high = Distribution.from_dict(normals[1]).span()
+    assert mixed.span() == (low, max(high, 2.0 + 0.1 * 2.5758293035489004)) == (low, high)
+    assert switched.span() == (low, high)
+    for each in (mixed, switched):
+        np.testing.assert_allclose(each.standardize([low, high]), [-1, 1])

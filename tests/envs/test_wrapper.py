@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +327,72 @@ def test_restored_values_stay_until_the_next_reset() -> None:
     assert (env.unwrapped.model.body("torso").mass == nominal).all()  # type: ignore[attr-defined]
     env.reset()
     assert (env.unwrapped.model.body("torso").mass > nominal).all()  # type: ignore[attr-defined]
+
+
+PUSHES = {
+    "push": entry({"body": "torso"}, "push_impulse", "set", type="constant", value=1.0),
+    "often": entry({"body": "torso"}, "push_rate", "set", type="constant", value=50.0),
+    "noise": entry({"observation": "*"}, "noise", "set", type="constant", value=0.1),
+}
+
+
+class NewData(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment that makes its data anew when it is reset."""
+
+    def reset(self, **arguments: Any) -> Any:
+        env: Any = self.env.unwrapped
+        env.data = mujoco.MjData(env.model)
+        return self.env.reset(**arguments)
+
+
+def test_data_made_anew_at_a_reset_is_pushed_as_the_old_was() -> None:
+    kept, renewed = (
+        DomainRandomization(make(gym.make("Hopper-v5")), spec_of(**PUSHES)) for make in (lambda e: e, NewData)
+    )
+    for env in (kept, renewed):
+        env.reset(seed=3)
+    for _ in range(10):
+        one, other = (env.step(np.zeros(3, np.float32)) for env in (kept, renewed))
+        assert (one[0] == other[0]).all()
+    assert renewed.unwrapped.data.xfrc_applied.any() == kept.unwrapped.data.xfrc_applied.any()  # type: ignore[attr-defined]
+    renewed.unwrapped.data.qpos[:] = np.nan  # type: ignore[attr-defined]
+    assert renewed.step(np.zeros(3, np.float32))[4]["dr_failure"]
+
+
+@pytest.mark.parametrize("make", [lambda: gym.make("Hopper-v5"), lambda: make_env(task="hopper")])
+def test_what_is_restored_is_neither_pushed_nor_noisy(make: Any) -> None:
+    env, plain = DomainRandomization(make(), spec_of(**PUSHES)), make()
+    env.reset(seed=0)
+    env.step(np.zeros(3, np.float32))
+    env.restore()
+    plain.reset(seed=0)
+    inner, outer = (each.unwrapped for each in (plain, env))
+    if isinstance(inner, gym.envs.mujoco.MujocoEnv):
+        assert not outer.data.xfrc_applied.any()
+        outer.reset_model()
+        seen = env.step(np.zeros(3, np.float32))[0]
+        assert (seen[:5] == outer.data.qpos[1:]).all()
+    else:
+        batch = outer._vector._batch  # the noise and the pushes are the environment's own
+        assert not batch.bind("xfrc_applied").any()
+        assert not outer._vector._effects.reads
+
+
+def test_training_goes_on_after_an_evaluation_where_it_was() -> None:
+    spec = shipped_spec("hopper")
+    straight, between = (DomainRandomization(gym.make("Hopper-v5"), spec) for _ in range(2))
+    straight.reset(seed=0)
+    between.reset(seed=0)
+    between.mode = "evaluate"
+    first = between.reset()[1]["dr"]
+    between.mode = "train"
+    assert straight.reset()[1]["dr"] == between.reset()[1]["dr"]
+    between.mode = "evaluate"
+    assert between.reset()[1]["dr"] == first
+
+
+def test_copies_are_refused() -> None:
+    env = DomainRandomization(gym.make("Hopper-v5"), shipped_spec("hopper"))
+    for copied in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(DREnvError, match="cannot be copied or pickled"):
+            copied(env)

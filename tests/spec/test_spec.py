@@ -165,3 +165,52 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 def test_odd_files_are_explained(text: str, message: str) -> None:
     with pytest.raises(DREnvError, match=message):
         Spec.from_yaml(f"format: dr_env/1\n{text}\n", "s")
+
+
+def test_numbers_as_mjcf_writes_them() -> None:
+    text = "format: dr_env/1\nentries:\n  m: {select: {body: a}, field: mass, operation: scale, distribution: {type: uniform, low: %s, high: 2}}\n"
+    for written in (".5", "+.5", "5e-1", "+.5e0", ".05e+1"):
+        assert Spec.from_yaml(text % written).entries["m"].distribution.support() == (0.5, 2.0)
+    with pytest.raises(DREnvError, match=r":3 entries.m.*low"):
+        Spec.from_yaml(text % ".")
+
+
+def test_a_switch_narrows_around_its_mean() -> None:
+    form = {
+        "format": "dr_env/1",
+        "variables": {"weather": {"distribution": {"type": "categorical", "cases": {"dry": 1, "wet": 1}}}},
+        "entries": {
+            "gravity": {
+                "select": "option",
+                "field": "gravity[2]",
+                "operation": "set",
+                "distribution": {
+                    "type": "switch",
+                    "variable": "weather",
+                    "cases": {
+                        "dry": {"type": "uniform", "low": -10.0, "high": -9.6},
+                        "wet": {"type": "normal", "mean": -9.8, "std": 0.1},
+                    },
+                },
+            }
+        },
+    }
+    entry = Spec.from_dict(form).entries["gravity"]
+    assert entry.neutral == pytest.approx(-9.8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("format: dr_env/1\n? [a, b]\n: 3\n", r":2 .*a key of several values"),
+        (
+            "format: dr_env/1\nentries:\n  _m: {select: option, field: wind, operation: set, "
+            "distribution: {type: constant, value: 0}}\n",
+            r":3 entries._m: begins with _",
+        ),
+        ("format: dr_env/1\ncurriculum: {begin: 0.8}\n", r":2 curriculum: "),
+    ],
+)
+def test_errors_that_name_their_line(text: str, message: str) -> None:
+    with pytest.raises(DREnvError, match=message):
+        Spec.from_yaml(text)
