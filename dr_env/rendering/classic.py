@@ -14,6 +14,7 @@ from dr_env.errors import DREnvError
 from dr_env.records import Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
 from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of, set_frustum
+from dr_env.rendering.colour_space import untouched
 from dr_env.rendering.labels import chosen
 from dr_env.rendering.opengl import Framebuffer, gl_backend, gl_renderer, leave, make_context
 from dr_env.rendering.silhouettes import pack, windows
@@ -53,7 +54,8 @@ class ClassicRenderer:
         visual.offwidth, visual.offheight = width, height
         quality.shadowsize = min(quality.shadowsize, _SHADOW_SIZE)
         try:
-            self._gl, self._context = make_context(model, width, height)
+            with untouched(model):
+                self._gl, self._context = make_context(model, width, height)
         finally:
             visual.offwidth, visual.offheight, quality.shadowsize = kept
         self._unclosed = weakref.finalize(self, leave, self._gl, self._context)

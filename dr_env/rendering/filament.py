@@ -18,6 +18,7 @@ from dr_env.errors import DREnvError
 from dr_env.records import Box, Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
 from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of
+from dr_env.rendering.colour_space import encoded
 from dr_env.rendering.labels import chosen
 from dr_env.rendering.silhouettes import windows
 from dr_env.spatial import Intrinsics, inverse
@@ -124,7 +125,8 @@ class FilamentRenderer:
         self._model = model
         self._scene = self._context.create_scene(mjrf.SceneParams())
         self._scene.configure_from_model(model)
-        self._resources = mjrf.ModelResources(self._context, model)
+        with encoded(model):
+            self._resources = mjrf.ModelResources(self._context, model)
         self._lights = mjrf.ModelLights(self._scene, self._resources)
         self._renderables = mjrf.ModelRenderables(self._scene, self._resources)
         self._renderables.set_options(self._option)

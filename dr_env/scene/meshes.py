@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.files import atomic_path
 from dr_env.scene.mesh import Mesh, check_mesh
+from dr_env.scene.mesh_colours import one_mesh, with_colours
 
 Array = NDArray[np.float64]
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _FORMATS = (".ply", ".obj", ".stl")
 _PLAUSIBLE = (0.005, 3.0)  # m, the diameter of something that lies on a table
-_PATCH = 4  # texels along a face's square in a texture of vertex colours
-_FINE = 1 / 60  # of the diameter: meshes whose edges are shorter have one colour a face
 _ENGINE = "coacd-2"  # changes when the pieces of a mesh would
 
 
@@ -48,15 +47,14 @@ def load_mesh(path: str | Path, units: str) -> Mesh:
     if not path.exists():
         raise DREnvError(f"{path}: no such file")
     try:
-        found: Any = trimesh.load(path, process=False, force="mesh", skip_materials=False)
+        read: Any = trimesh.load(path, process=False, skip_materials=False)
     except Exception as error:  # each format's reader fails in its own way
         raise DREnvError(f"{path}: cannot read the mesh: {error}") from error
-    if not isinstance(found, trimesh.Trimesh) or len(found.faces) == 0:
-        raise DREnvError(f"{path}: the mesh has no faces, expected triangles")
+    found = one_mesh(read, path)
     mesh = Mesh.of(np.asarray(found.vertices) * UNITS[units], found.faces)
     check_mesh(mesh, str(path))
     _check_size(mesh, str(path), units)
-    return _with_colours(mesh, found)
+    return _outwards(with_colours(mesh, found, path), str(path))
 
 
 def _check_size(mesh: Mesh, source: str, units: str) -> None:
@@ -70,57 +68,23 @@ def _check_size(mesh: Mesh, source: str, units: str) -> None:
     warnings.warn(f"{source}: {mesh.diameter:.3g} m in diameter, as units: {units} says{guess}", stacklevel=3)
 
 
-def _with_colours(mesh: Mesh, found: Any) -> Mesh:
-    visual = found.visual
-    uv, image = getattr(visual, "uv", None), _image(visual)
-    if uv is not None and image is not None:
-        return dataclasses.replace(mesh, corner_uv=np.asarray(uv, np.float64)[mesh.faces], texture=image)
-    if visual.kind == "vertex":
-        corners = np.asarray(visual.vertex_colors)[mesh.faces][..., :3]
-        return bake(mesh, corners)
-    if visual.kind == "face":
-        return bake(mesh, np.repeat(np.asarray(visual.face_colors)[:, None, :3], 3, axis=1))
-    return mesh.with_box_uv()
-
-
-def _image(visual: Any) -> NDArray[np.uint8] | None:
-    material = getattr(visual, "material", None)
-    picture = getattr(material, "image", None)
-    if picture is None:
-        picture = getattr(material, "baseColorTexture", None)
-    return None if picture is None else np.ascontiguousarray(np.asarray(picture.convert("RGB")), np.uint8)
-
-
-def bake(mesh: Mesh, colours: Array) -> Mesh:
-    """The mesh with a texture that holds its corners' colours, since MuJoCo has none of vertices.
-
-    Each face has a square of texels of its own, in which colours run linearly. In a finely scanned mesh, whose faces
-    are smaller than an image's pixels, renderers would mix squares that are neighbours in the texture alone: there each
-    face has one texel, its corners' mean, which all of it reads at the middle.
-
-    Args:
-        mesh: the mesh.
-        colours: (F, 3, 3) each face's corners' colours, 0 .. 255.
-    """
-    edges = np.linalg.norm(mesh.vertices[mesh.faces] - mesh.vertices[np.roll(mesh.faces, 1, axis=1)], axis=-1)
-    side = 1 if np.median(edges) < _FINE * mesh.diameter else _PATCH
-    count = len(mesh.faces)
-    across = int(np.ceil(np.sqrt(count)))
-    down = -(-count // across)
-    # the face's corners are the centres of the texels (0, 0), (last, 0) and (0, last) of its square
-    s, t = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, 1, side))
-    weights = np.stack((1 - s - t, s, t), axis=-1) if side > 1 else np.full((1, 1, 3), 1 / 3)  # beyond the triangle too
-    squares = np.einsum("yxk,fkc->fyxc", weights, np.asarray(colours, np.float64))
-    grid = np.zeros((across * down, side, side, 3))
-    grid[:count] = np.clip(np.rint(squares), 0, 255)
-    image = grid.reshape(down, across, side, side, 3).transpose(0, 2, 1, 3, 4)
-    texture = image.reshape(down * side, across * side, 3).astype(np.uint8)
-    row, column = np.divmod(np.arange(count), across)
-    corner = np.array([[0.5, 0.5], [side - 0.5, 0.5], [0.5, side - 0.5]])
-    texels = corner[None] + side * np.column_stack((column, row))[:, None]  # (F, 3, 2) from the upper left
-    uv = texels / np.array([across * side, down * side])
-    uv[..., 1] = 1 - uv[..., 1]
-    return dataclasses.replace(mesh, corner_uv=uv, texture=texture)
+def _outwards(mesh: Mesh, source: str) -> Mesh:
+    """The mesh with all faces seen from outside: renderers show none from behind. Warns of one that is open."""
+    places, same = np.unique(mesh.vertices.round(9), axis=0, return_inverse=True)
+    body = trimesh.Trimesh(places, same.reshape(-1)[mesh.faces], process=False)
+    if not body.is_watertight:
+        warnings.warn(f"{source}: the mesh is open, and its faces cannot be seen from behind", stacklevel=3)
+    if body.is_winding_consistent and mesh.volume > 0:
+        return mesh
+    before = body.faces.copy()
+    trimesh.repair.fix_normals(body, multibody=True)  # type: ignore[no-untyped-call]
+    turned = (body.faces[:, 0] != before[:, 0])[:, None]  # a face is turned by reading it backwards
+    uv = mesh.corner_uv
+    return dataclasses.replace(
+        mesh,
+        faces=np.ascontiguousarray(np.where(turned, mesh.faces[:, ::-1], mesh.faces)),
+        corner_uv=None if uv is None else np.where(turned[..., None], uv[:, ::-1], uv),
+    )
 
 
 def cache_folder() -> Path:

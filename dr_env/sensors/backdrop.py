@@ -21,6 +21,7 @@ from dr_env.errors import DREnvError, unknown_name
 Pixels = NDArray[np.uint8]
 
 _PREFIX = "image.background"
+_THIN = 3.0  # px from the nearest pixel whose neighbours are all kept
 
 
 def composite(rgb: Pixels, kept: NDArray[np.bool_], backdrop: Pixels, blend: float = 0.0) -> Pixels:
@@ -34,8 +35,26 @@ def composite(rgb: Pixels, kept: NDArray[np.bool_], backdrop: Pixels, blend: flo
     """
     if blend <= 0:
         return np.where(kept[..., None], rgb, backdrop)
+    rgb = _spread(rgb, kept)
     share = cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 0.25 * blend, borderType=cv2.BORDER_REPLICATE)[..., None]
     return np.asarray(np.rint(backdrop + share * (rgb.astype(np.float32) - backdrop)), np.uint8)
+
+
+def _spread(rgb: Pixels, kept: NDArray[np.bool_]) -> Pixels:
+    """The image with the colours just within what is kept spread outwards.
+
+    At its border pixels are mixed with what was behind it, which would shine around it before something else.
+    """
+    inner = cv2.erode(kept.astype(np.uint8), np.ones((3, 3), np.uint8))
+    far, label = cv2.distanceTransformWithLabels(1 - inner, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colours = np.zeros((int(label.max()) + 1, 3), np.uint8)
+    inside = inner > 0
+    if not inside.any():
+        return rgb
+    colours[label[inside]] = rgb[inside]
+    # what is too thin to have an inside keeps its own colours
+    outside = ~inside & ~(kept & (far > _THIN))
+    return np.where(outside[..., None], colours[label], rgb)
 
 
 def cropped(image: Pixels, width: int, height: int, x: float = 0.5, y: float = 0.5, zoom: float = 1.0) -> Pixels:

@@ -18,7 +18,7 @@ from dr_env.rendering.opengl import Framebuffer
 from dr_env.rendering.silhouettes import pack
 from dr_env.scene import shapes
 from dr_env.scene.mesh import Mesh
-from dr_env.scene.meshes import bake
+from dr_env.scene.mesh_colours import bake
 from dr_env.spatial import inverse
 from tests.conftest import model_bytes
 from tests.rendering.scenes import HEIGHT, WIDTH, renderer, scene, why_not
@@ -136,10 +136,11 @@ def test_edits_of_the_model_are_seen_at_the_next_image_and_the_renderer_makes_no
         assert color().sum() < red.sum()
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(56, 80), (100, 160)])
 @pytest.mark.parametrize("name", BOTH)
-def test_a_fine_scan_seen_from_afar_keeps_its_colours(name: str) -> None:
+def test_a_fine_scan_seen_from_afar_keeps_its_colours(name: str, rows: int, columns: int) -> None:
     """Faces smaller than pixels, in the order of nobody's choice: their colours must not run into each other."""
-    ball = shapes.superquadric(1.0, 1.0, rows=100, columns=160).scaled(0.2)
+    ball = shapes.superquadric(1.0, 1.0, rows, columns).scaled(0.2)
     faces = np.random.default_rng(0).permutation(ball.faces)
     scan = Mesh.of(ball.vertices, faces)
     left = scan.vertices[scan.faces].mean(1)[:, 0] < 0
@@ -167,12 +168,48 @@ def test_a_fine_scan_seen_from_afar_keeps_its_colours(name: str) -> None:
     with renderer(name, model) as made:
         seen = made.images(model, data, "eye", ("rgb", "geom"))
     assert seen.rgb is not None and seen.geom is not None
-    rows, columns = np.nonzero(seen.geom == 0)
-    middle = columns.mean()
-    assert len(rows) > 1000
-    for side, mine, other in ((columns < middle - 3, 0, 2), (columns > middle + 3, 2, 0)):
-        pixels = seen.rgb[rows[side], columns[side]].astype(int)
+    y, x = np.nonzero(seen.geom == 0)
+    assert len(y) > 1000
+    for side, mine, other in ((x < x.mean() - 3, 0, 2), (x > x.mean() + 3, 2, 0)):
+        pixels = seen.rgb[y[side], x[side]].astype(int)
         assert (pixels[:, other] < 0.25 * pixels[:, mine]).mean() > 0.98
+
+
+COLOUR = """
+<mujoco>
+  <visual><headlight ambient=".4 .4 .4" diffuse=".3 .3 .3" specular="0 0 0"/></visual>
+  <asset>
+    {texture}
+    <material name="m" {material} specular="0" shininess="0"/>
+  </asset>
+  <worldbody>
+    <light type="directional" dir="0 0 -1" pos="0 0 2"/>
+    <camera name="eye" pos="0 0 1"/>
+    <geom type="box" size="2 2 .01" material="m"/>
+  </worldbody>
+</mujoco>
+"""
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_texture_and_a_colour_of_the_same_numbers_look_the_same(name: str) -> None:
+    flat = '<texture name="t" type="2d" builtin="flat" rgb1=".1 .7 .2" width="16" height="16" {}/>'
+    looks = [
+        COLOUR.format(texture="", material='rgba=".1 .7 .2 1"'),
+        *(COLOUR.format(texture=flat.format(space), material='texture="t"') for space in ("", 'colorspace="sRGB"')),
+    ]
+    seen = []
+    for xml in looks:
+        model = mujoco.MjModel.from_xml_string(xml)
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        before = model.tex_colorspace.copy()
+        with renderer(name, model, 16, 16) as made:
+            rgb = made.images(model, data, "eye").rgb
+        assert rgb is not None and (model.tex_colorspace == before).all()
+        seen.append(rgb[8, 8].astype(int))
+    for other in seen[1:]:
+        assert np.abs(seen[0] - other).max() <= 2, seen
 
 
 @needs_both

@@ -8,11 +8,13 @@ import mujoco
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from dr_env import DREnvError
 from dr_env.scene import load_mesh, shapes
 from dr_env.scene.mesh import Mesh
-from dr_env.scene.meshes import bake, decompose
+from dr_env.scene.mesh_colours import bake
+from dr_env.scene.meshes import decompose
 
 
 def cube_file(path: Path, scale: float = 80.0, **visual: object) -> Path:
@@ -123,3 +125,88 @@ def test_convex_pieces_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.M
     kept.write_bytes(b"half")
     with pytest.raises(pytest.fail.Exception):
         decompose(corner)
+
+
+TEXTURED = """
+mtllib box.mtl
+{vertices}
+vt 0 0
+vt 1 0
+vt {most} 1
+{faces}
+"""
+
+
+def textured_box(folder: Path, materials: str, use: tuple[str, ...] = ("one",), most: float = 1) -> Path:
+    box = shapes.cube().scaled(0.1)
+    faces = [" ".join(f"{v + 1}/{i + 1}" for i, v in enumerate(face)) for face in box.faces]
+    share = -(-len(faces) // len(use))
+    lines = [
+        line
+        for i, name in enumerate(use)
+        for line in (f"usemtl {name}", *(f"f {f}" for f in faces[i * share : (i + 1) * share]))
+    ]
+    vertices = "\n".join("v {} {} {}".format(*vertex) for vertex in box.vertices)
+    (folder / "box.mtl").write_text(materials)
+    path = folder / "box.obj"
+    path.write_text(TEXTURED.format(vertices=vertices, faces="\n".join(lines), most=most))
+    return path
+
+
+def test_the_colour_of_a_material_is_kept(tmp_path: Path) -> None:
+    mesh = load_mesh(textured_box(tmp_path, "newmtl one\nKd 1 0.2 0\n"), "m")
+    assert mesh.texture is not None and (mesh.texture == (255, 51, 0)).all()
+
+
+@pytest.mark.parametrize("named", ["nothing.png", "-s 1 1 1 image.png"])
+def test_a_texture_that_is_not_read_is_said_to_be_so(tmp_path: Path, named: str) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    with pytest.raises(DREnvError, match=rf"box\.mtl:2 got 'map_Kd {named}'"):
+        load_mesh(textured_box(tmp_path, f"newmtl one\nmap_Kd {named}\n"), "m")
+
+
+def test_materials_that_are_missing_are_warned_of(tmp_path: Path) -> None:
+    path = textured_box(tmp_path, "")
+    (tmp_path / "box.mtl").unlink()
+    with pytest.warns(UserWarning, match=r"mtllib box\.mtl: no such file"):
+        assert load_mesh(path, "m").texture is None
+
+
+def test_repeating_textures_of_several_materials_are_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Image.new("RGB", (8, 8), (name == "one" and "red") or "blue").save(tmp_path / f"{name}.png")
+    materials = "newmtl one\nmap_Kd one.png\nnewmtl two\nmap_Kd two.png\n"
+    assert load_mesh(textured_box(tmp_path, materials, ("one", "two")), "m").texture is not None
+    with pytest.raises(DREnvError, match="texture coordinates from 0 to 2 with several materials"):
+        load_mesh(textured_box(tmp_path, materials, ("one", "two"), most=2), "m")
+
+
+def test_sixteen_bits_of_grey_are_eight(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)).save(tmp_path / "grey.png")
+    mesh = load_mesh(textured_box(tmp_path, "newmtl one\nmap_Kd grey.png\n"), "m")
+    assert mesh.texture is not None and (mesh.texture == 128).all()
+
+
+@pytest.mark.parametrize("turned", [slice(None), slice(0, 4)])
+def test_faces_point_outwards_whatever_a_file_says(tmp_path: Path, turned: slice) -> None:
+    box = shapes.cube().scaled(0.1)
+    faces = box.faces.copy()
+    faces[turned] = faces[turned, ::-1]
+    colours = np.random.default_rng(0).integers(0, 255, (8, 3)).astype(np.uint8)
+    trimesh.Trimesh(box.vertices, faces, process=False, vertex_colors=colours).export(tmp_path / "box.ply")
+    mesh = load_mesh(tmp_path / "box.ply", "m")
+    assert mesh.volume == pytest.approx(1e-3)
+    centres = mesh.vertices[mesh.faces].mean(axis=1) - mesh.box.mean(axis=0)
+    assert ((mesh.corner_normals(10.0)[:, 0] * centres).sum(axis=1) > 0).all()
+    assert mesh.texture is not None and mesh.corner_uv is not None
+    height, width = mesh.texture.shape[:2]
+    texels = (mesh.corner_uv * [width, height]).astype(int)
+    seen = mesh.texture[height - 1 - texels[..., 1], texels[..., 0]]
+    assert np.abs(seen.astype(int) - colours[mesh.faces].astype(int)).max() <= 1
+
+
+def test_an_open_mesh_is_warned_of(tmp_path: Path) -> None:
+    box = shapes.cube().scaled(0.1)
+    trimesh.Trimesh(box.vertices, box.faces[2:], process=False).export(tmp_path / "bowl.ply")
+    with pytest.warns(UserWarning, match="the mesh is open"):
+        load_mesh(tmp_path / "bowl.ply", "m")

@@ -116,3 +116,17 @@ def test_folders_are_beside_the_spec(photos: Path) -> None:
     assert spec.backgrounds == str(photos.resolve()) and spec.textures is not None
     assert spec.textures.folder == str(photos.resolve())
     assert Spec.from_yaml(spec.to_yaml()) == spec
+
+
+def test_what_was_behind_an_object_does_not_shine_around_it() -> None:
+    """The border's pixels are half the old background, as renderers smooth edges."""
+    y, x = np.indices((64, 64)) - 31.5
+    share = np.clip(20.5 - np.hypot(y, x), 0, 1)[..., None]  # of the ball in each pixel
+    image = np.rint(share * (200, 0, 0) + (1 - share) * 255).astype(np.uint8)
+    kept = share[..., 0] >= 0.5
+    for blend in (1.0, 2.0, 4.0):
+        seen = composite(image, kept, np.zeros_like(image), blend)
+        assert seen[..., 1:].max() == 0 and seen[..., 0].max() == 200
+    line = np.zeros((16, 16), bool)
+    line[8] = True  # too thin to have an inside
+    assert (composite(image[:16, :16], line, np.zeros((16, 16, 3), np.uint8), 0.1)[8] == image[8, :16]).all()
