@@ -108,10 +108,10 @@ def fit(
         begun = digest(prior.digest(), tuner.result().digest(), method, sorted(options.items()), seed, steps)
         policies = out.with_name(f"{out.stem}.policies") / f"{begun:016x}"[:8]
         _grow(tuner, Objective(task_name(model), steps=steps, seed=seed), policies, quiet)
+    late = lateness(bench, tuner.result(), seconds)
+    notes = tuner.notes = (*tuner.notes, *([late] if late else ()))
     tuned = tuner.result()
     tuned.save(out)
-    late = lateness(bench, tuned, seconds)
-    notes = (*tuner.notes, *([late] if late else ()))
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     left = sorted(_left_out(bench, prior, seconds).items())

@@ -31,6 +31,9 @@ UNITS = {
 """Factors to SI, by name."""
 _FITTING = {"qpos": ("position", _POSITIONS), "qvel": ("velocity", _RATES), "ctrl": ("control", UNITS)}
 
+LENGTHS = frozenset({"m", "cm", "mm", "inch", "m/s", "cm/s", "mm/s"})
+ANGLES = frozenset(_POSITIONS.keys() | _RATES.keys()) - LENGTHS - {"1"}
+
 CHECKS = ("nan", "jump", "sign", "unit", "lag", "gap", "clipping")
 """What is looked for; those listed under `accept` are let pass."""
 

@@ -10,8 +10,19 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_GAP = 4.0  # sampling periods without a sample
+GAP = 4.0
+"""Sampling periods without a sample from which on nothing is known between."""
 _ALIKE = 0.9  # correlation from which two signals are the same
+_FACTORS = (
+    (57.3, "rad/s while the position is in deg"),
+    (1 / 57.3, "deg/s while the position is in rad"),
+    (1 / 9.549, "rpm while the position is in rad"),
+    (2 * np.pi, "turn/s while the position is in rad"),
+    (0.01, "cm/s while the position is in m"),
+    (100.0, "m/s while the position is in cm"),
+    (1000.0, "thousandths"),
+    (0.001, "thousands"),
+)  # by which a position changes faster than its velocity says
 _LAGS = 0.1  # s, the longest lag looked for
 
 
@@ -51,17 +62,19 @@ def _approached(values: Array, end: float) -> bool:
     return bool(len(enters) and np.median(np.abs(values[enters] - values[enters - 1])) > 0.3 * typical)
 
 
-def check_clock(where: str, time: Array) -> Iterator[Finding]:
-    """Gaps in time; order is checked where a Log is made."""
+def check_clock(where: str, time: Array, then: str = "cut in two there") -> Iterator[Finding]:
+    """Gaps in time, and what is done about them; order is checked where a Log is made."""
     steps = np.diff(time)
     period = float(np.median(steps))
-    for i in np.flatnonzero(steps > _GAP * period):
-        text = f"no samples for {steps[i]:g} s from {time[i]:g} s, {steps[i] / period:.0f} periods; cut in two there"
+    for i in np.flatnonzero(steps > GAP * period):
+        text = f"no samples for {steps[i]:g} s from {time[i]:g} s, {steps[i] / period:.0f} periods; {then}"
         yield Finding("gap", where, text, False)
 
 
 def check_jump(where: str, time: Array, values: Array) -> Iterator[Finding]:
     """A position that leaps between two samples and moves far less before and after."""
+    known = ~np.isnan(values)
+    time, values = time[known], values[known]
     spacing = np.diff(time)
     steps = np.abs(np.diff(values)) * np.median(spacing) / spacing
     if len(steps) < 9 or not (steps > 0).any():
@@ -99,8 +112,7 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
     ratio = float((slope[core] * shifted).sum() / (shifted * shifted).sum())
     if score < 0:
         yield Finding("sign", where, "its sign is opposite to that of the position's change; give scale: -1", True)
-    for factor, text in ((57.3, "rad/s while the position is in deg"), (1 / 57.3, "deg/s while the position is in rad"),
-                         (1000.0, "thousandths"), (0.001, "thousands")):  # fmt: skip
+    for factor, text in _FACTORS:
         if 0.9 < abs(ratio) / factor < 1.1:
             yield Finding("unit", where, f"the position changes {abs(ratio):.3g} times as fast; {text}?", True)
     if best != 0 and score**2 - at_zero**2 > 0.002 and abs(best) * period > 1.5 * period:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError, unknown_name
-from dr_env.logs.mapping import UNITS, Column, LogMap, parse_key, parse_source
-from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values
+from dr_env.logs.mapping import ANGLES, LENGTHS, UNITS, Column, LogMap, parse_key, parse_source
+from dr_env.logs.quality import GAP, Finding, check_clock, check_jump, check_pair, check_values
 from dr_env.logs.sources import open_source
 from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, unwrapped, upright
 from dr_env.tuning.evidence import Log
@@ -177,20 +177,25 @@ class _Recording:
     def __init__(self, name: str, table: Table, mapping: LogMap, layout: Layout) -> None:
         self._name, self._table, self._mapping, self._layout = name, table, mapping, layout
         self._findings: list[Finding] = []
+        self._commanded = np.inf  # until when commands are known
 
     def logs(self) -> tuple[list[Log], list[Finding]]:
         time = self._time()
         self._findings += check_clock(f"{self._name} {self._mapping.time or 'rate'}", time)
         raw = {key: self._numbers(key, column, time) for key, column in self._mapping.columns.items()}
         self._pairs(time, raw)
-        cuts = np.flatnonzero(np.diff(time) > 4 * np.median(np.diff(time))) + 1
-        parts = [self._part(time[part], raw, part) for part in np.split(np.arange(len(time)), cuts)]
-        whole = [part for part in parts if part is not None]
+        known = int(np.searchsorted(time, self._commanded, "right"))
+        if known < len(time):
+            text = f"no commands from {self._commanded:g} s, its end is at {time[-1]:g} s; cut off there"
+            self._findings.append(Finding("gap", self._name, text, False))
+        cuts = np.flatnonzero(np.diff(time) > GAP * np.median(np.diff(time))) + 1
+        parts = [self._part(time[part], raw, part) for part in np.split(np.arange(known), cuts[cuts < known])]
         logs = []
-        for i, (clock, piece) in enumerate(whole):
-            name = self._name if len(whole) == 1 else f"{self._name} part {i + 1}"
-            log = Log(name, clock, **piece)
-            logs.append(log.from_rest() if i == 0 and self._mapping.before == "zero" else log)
+        for i, part in enumerate(parts):
+            if part is not None:
+                name = self._name if sum(each is not None for each in parts) == 1 else f"{self._name} part {i + 1}"
+                log = Log(name, part[0], **part[1])
+                logs.append(log.from_rest() if i == 0 and self._mapping.before == "zero" else log)
         return logs, self._findings
 
     def _part(
@@ -271,24 +276,35 @@ class _Recording:
         turned = kind == "qpos" and count in (4, 7)
         if turned and column.quaternion == "xyzw":
             values = np.concatenate((values[:, :-4], values[:, -1:], values[:, -4:-1]), axis=1)
+        if np.isinf(values).any():
+            bad = int(np.argwhere(np.isinf(values))[0][0])
+            raise DREnvError(
+                f"{where}: sample {bad} is infinite, expected finite numbers; leave it empty where unknown"
+            )
         linear = count - 4 if turned else count
-        values[:, :linear] = values[:, :linear] * (column.scale * UNITS[column.unit]) + column.offset
+        factors = np.full(linear, column.scale * UNITS[column.unit])
+        if kind == "qvel" and count == 6 and column.unit in LENGTHS | ANGLES:  # of a free body: both kinds
+            factors[slice(3, 6) if column.unit in LENGTHS else slice(0, 3)] = column.scale
+        values[:, :linear] = values[:, :linear] * factors + column.offset
+        clock = time if column.time is None else self._source(column.time) * UNITS[self._mapping.time_unit]
+        if column.time is not None and (len(clock) != len(values) or (np.diff(clock) <= 0).any()):
+            raise DREnvError(f"{where}: its clock {column.time} has {len(clock)} samples or goes back")
+        if column.time is not None:
+            self._findings += check_clock(f"{where} {column.time}", clock, "not measured there")
+        around = kind == "qpos" and joint in self._layout.turning
         for i in range(count):
-            self._findings += check_values(where, time, values[:, i], kind == "ctrl") if column.time is None else ()
-            if kind == "qpos" and i < linear and column.time is None:
-                self._findings += check_jump(where, time, values[:, i])
+            self._findings += check_values(where, clock, values[:, i], kind == "ctrl")
+            if kind == "qpos" and i < linear:
+                self._findings += check_jump(where, clock, unwrapped(values)[:, i] if around else values[:, i])
         if turned:
             self._check_quaternion(where, values[:, -4:])
             values[:, -4:] = upright(values[:, -4:])
         if np.isnan(values).any() and kind == "ctrl":
             bad = int(np.argwhere(np.isnan(values))[0][0])
             raise DREnvError(f"{where}: sample {bad} is no number, and nobody knows what was commanded then")
-        clock = time if column.time is None else self._source(column.time) * UNITS[self._mapping.time_unit]
-        if column.time is not None and (len(clock) != len(values) or (np.diff(clock) <= 0).any()):
-            raise DREnvError(f"{where}: its clock {column.time} has {len(clock)} samples or goes back")
         if kind == "ctrl":
             values[clock - clock[0] < column.dead - 1e-9] = 0.0
-        if kind == "qpos" and joint in self._layout.turning:
+        if around:
             values = unwrapped(values)
         if column.time is None and column.delay == 0:
             return values
@@ -299,9 +315,14 @@ class _Recording:
                 f"{time[0]:g} to {time[-1]:g} s; expected the same clock, and a delay in seconds"
             )
         resampled = held_mean(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
-        if kind != "ctrl":  # beyond its ends nothing was measured
-            slack = 0.5 * float(np.median(np.diff(moved)))
-            resampled[(time < moved[0] - slack) | (time > moved[-1] + slack)] = np.nan
+        period = float(np.median(np.diff(moved)))
+        if kind == "ctrl":
+            if column.time is not None:
+                self._commanded = min(self._commanded, float(clock[-1]) + period)
+        else:  # beyond its ends, and in its gaps, nothing was measured
+            resampled[(time < moved[0] - period / 2) | (time > moved[-1] + period / 2)] = np.nan
+            for hole in np.flatnonzero(np.diff(moved) > GAP * period):
+                resampled[(time > moved[hole] + period / 2) & (time < moved[hole + 1] - period / 2)] = np.nan
         if turned:
             resampled[:, -4:] = upright(resampled[:, -4:])
         return resampled

@@ -28,6 +28,11 @@ _ECHO = 0.2  # of what noise of start states would leave between neighbours, bey
 _LATE = 0.2  # transitions by which an effect must come late to be spoken of
 _TINY = 1e-12
 
+_TOGETHER = (
+    "samples of one window err together, which credible takes as telling something each, so its ranges may be too "
+    "narrow; it is made for windows of one sample (--window of less than two sampling periods)"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class CredibleOptions:
@@ -64,9 +69,11 @@ class Credible(LikelihoodTuner[CredibleOptions]):
 
     name: ClassVar[str] = "credible"
     Options: ClassVar[type[Any]] = CredibleOptions
+    _single = True
 
     def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
         d, options = problem.size, self.options
+        self._single = problem.single
         point = self._start(problem, rng)
         step = np.full(d, _STEPS[1])
         found: Mixed | None = None
@@ -105,11 +112,16 @@ class Credible(LikelihoodTuner[CredibleOptions]):
 
     @property
     def _lags(self) -> int:
-        """A delay that is simulated needs no second account of it, which is linear and would compete."""
-        return 0 if delays_of(self.prior) else self.options.lags
+        """A delay that is simulated needs no second account of it, which is linear and would compete.
+
+        Windows of several samples tell nothing of lags by the sample: what acts late in one accumulates.
+        """
+        return self.options.lags if self._single and not delays_of(self.prior) else 0
 
     def _late(self, problem: Problem, mean: Array, found: Mixed) -> Iterator[str]:
-        """Actuators that act late, in words."""
+        """Actuators that act late, in words, and windows whose samples err together."""
+        if not self._single:
+            yield _TOGETHER
         lags, errors = (each / problem.coordinates.whole(mean) for each in found.lag())
         for name, lag, error in zip(problem.coordinates.names, lags, np.abs(errors), strict=True):
             if max(_LATE, 3 * error) < lag <= self._lags:

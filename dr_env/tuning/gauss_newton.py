@@ -24,7 +24,9 @@ from dr_env.tuning.white import white_noise
 Array = NDArray[np.float64]
 
 _LEVEL, _NORMAL_90 = 0.9, 1.6449  # a share, and the half width of a normal's middle of that share
-_FACTORS = 4.0 ** np.arange(8)  # of c that are tried
+_FACTORS = 4.0 ** np.arange(8)  # of c that are tried, and then _FURTHER ones until the prior is all that is left
+_FURTHER = 16.0
+_LITTLE = 1e-3  # of what the recordings say, beside the prior
 _ENSEMBLE = 16  # Draws
 _FEW = 60  # windows, below which they are cut into parts to see how residuals are correlated
 
@@ -232,8 +234,9 @@ def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision:
 def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, clusters: NDArray[np.intp]) -> float:
     """The least c >= dilution with which the ensemble's middle 90 % holds 90 % of what windows end with.
 
-    Simulated, since what is rough is not as its derivatives say; measurement noise widens the bands. Where even the
-    prior's spread does not hold so much, the least c that holds nearly as much as the most does.
+    Simulated, since what is rough is not as its derivatives say; measurement noise widens the bands. As c grows the
+    ensemble goes over into the prior's. Where even that does not hold so much, the least c that holds nearly as much
+    as the most does.
     """
     ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
     noise = white_noise(np.where(problem.measured, fit.residuals, np.nan), clusters)  # (m,)
@@ -249,9 +252,12 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, c
         return float((np.abs(found.mean(axis=0)) <= half)[problem.measured[ends]].mean())
 
     shares: dict[float, float] = {}
-    for factor in problem.dilution * _FACTORS:
-        shares[float(factor)] = share(float(factor))
-        if shares[float(factor)] >= _LEVEL:
+    tried = [float(factor) for factor in problem.dilution * _FACTORS]
+    while scipy.linalg.eigh(information, precision, eigvals_only=True).max() / tried[-1] > _LITTLE:
+        tried.append(_FURTHER * tried[-1])
+    for factor in tried:
+        shares[factor] = share(factor)
+        if shares[factor] >= _LEVEL:
             break
     wanted = min(_LEVEL, 0.97 * max(shares.values()))
     chosen = next(factor for factor, held in shares.items() if held >= wanted)

@@ -44,6 +44,8 @@ class Problem:
         self._coordinates = measured.mean(axis=0) >= 0.5
         order = np.argsort(simulator.clusters, kind="stable")
         self._transitions = order[measured[order][:, self._coordinates].all(axis=1)]
+        self.single = bool((np.diff(simulator.clusters[self._transitions]) != 0).all())
+        """Whether windows have one sample each, and so a transition is what follows from one recorded state."""
         self.evaluations = 5
         """How many points were simulated, each in every transition."""
 

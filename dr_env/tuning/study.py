@@ -267,6 +267,9 @@ class Study:
                 continue
             trial = self._as_trial(frozen)
             if stack.enter_context(taken(trial.folder / ".lock")):
+                now = self._frozen(frozen.number)
+                if now.state.is_finished() or now.user_attrs.get("ready"):
+                    continue  # another process has told it since we looked
                 trial.spec.save(trial.folder / "spec.yaml")  # the process may have died before it wrote this
                 return trial
         return None
