@@ -24,9 +24,8 @@ from dr_env.tuning.white import white_noise
 Array = NDArray[np.float64]
 
 _LEVEL, _NORMAL_90 = 0.9, 1.6449  # a share, and the half width of a normal's middle of that share
-_FACTORS = 4.0 ** np.arange(8)  # of c that are tried, and then _FURTHER ones until the prior is all that is left
-_FURTHER = 16.0
-_LITTLE = 1e-3  # of what the recordings say, beside the prior
+_FURTHER = 4.0  # times the c before
+_LITTLE = 1e-3  # of what the recordings say, beside the prior: a c that leaves no more is the last
 _ENSEMBLE = 16  # Draws
 _FEW = 60  # windows, below which they are cut into parts to see how residuals are correlated
 
@@ -252,16 +251,15 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, c
         return float((np.abs(found.mean(axis=0)) <= half)[problem.measured[ends]].mean())
 
     shares: dict[float, float] = {}
-    tried = [float(factor) for factor in problem.dilution * _FACTORS]
-    while scipy.linalg.eigh(information, precision, eigvals_only=True).max() / tried[-1] > _LITTLE:
-        tried.append(_FURTHER * tried[-1])
-    for factor in tried:
+    most = float(scipy.linalg.eigh(information, precision, eigvals_only=True).max()) / _LITTLE
+    factor = float(problem.dilution)
+    shares[factor] = share(factor)
+    while shares[factor] < _LEVEL and factor < most:
+        factor *= _FURTHER
         shares[factor] = share(factor)
-        if shares[factor] >= _LEVEL:
-            break
     wanted = min(_LEVEL, 0.97 * max(shares.values()))
     chosen = next(factor for factor, held in shares.items() if held >= wanted)
-    middle = chosen / np.sqrt(_FACTORS[1])
+    middle = chosen / np.sqrt(_FURTHER)
     return middle if chosen > problem.dilution and share(middle) >= wanted else chosen
 
 

@@ -121,10 +121,11 @@ def test_a_prior_that_excludes_the_data_is_said_so_with_its_entry_and_bound() ->
     assert tuner.result().provenance["notes"][0] == tuner.notes[0]
 
 
-def test_misfit_widens_the_spread_of_motion_but_never_beyond_the_prior() -> None:
+@pytest.mark.parametrize("windows", [300, 100_000])
+def test_misfit_widens_the_spread_of_motion_but_never_beyond_the_prior(windows: int) -> None:
     rng = np.random.default_rng(0)
-    design = rng.normal(size=(300, 3))
-    per_window = np.array([1.0, 0.3, 0.0]) + 0.2 * rng.normal(size=(300, 3))  # parameters that differ
+    design = rng.normal(size=(windows, 3))
+    per_window = np.array([1.0, 0.3, 0.0]) + 0.2 * rng.normal(size=(windows, 3))  # parameters that differ
     simulator = Linear(design, np.zeros(3), (design * per_window).sum(axis=1))
     narrow, wide = (told(simulator, spread=spread)._wide for spread in ("parameters", "motion"))
     prior = cube(simulator).covariance
