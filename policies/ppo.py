@@ -166,12 +166,6 @@ def build_ppo(task: str, spec: Spec, config: PPOConfig, seed: int, threads: int 
     """SB3's PPO on a fresh batch of environments, ready to learn."""
     torch.set_num_threads(config.torch_threads)
     vector = VectorEnv(make_task(task), config.num_envs, spec, context=config.context, flat_goal=True, threads=threads)
-    space = vector.single_action_space
-    if isinstance(space, gym.spaces.Box) and not (np.isfinite(space.low) & np.isfinite(space.high)).all():
-        raise DREnvError(
-            f"{task}: actions reach from {space.low.tolist()} to {space.high.tolist()}, of which PPO cannot make a "
-            "policy; give each actuator a ctrlrange"
-        )
     env = SB3VecEnv(vector)
     shown = _with_history(env, config)
     norm = VecNormalize(

@@ -22,11 +22,20 @@ class SB3VecEnv(VecEnv):
 
     Args:
         env: environments in `SAME_STEP` autoreset mode, which is SB3's own contract.
+
+    Raises:
+        DREnvError: another mode, or actions without bounds.
     """
 
     def __init__(self, env: VectorEnv) -> None:
         if env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise DREnvError(f"autoreset_mode: got {env.autoreset_mode}, expected SAME_STEP, which SB3 needs")
+        actions = env.single_action_space
+        if isinstance(actions, gym.spaces.Box) and not (np.isfinite(actions.low) & np.isfinite(actions.high)).all():
+            raise DREnvError(
+                f"{env.task.name}: actions reach from {actions.low.tolist()} to {actions.high.tolist()}, and SB3 needs "
+                "bounds; give each actuator a ctrlrange"
+            )
         self.env = env
         super().__init__(env.num_envs, _float32_space(env.single_observation_space), env.single_action_space)
         self._returns = np.zeros(env.num_envs)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from dr_env import DREnvError, make_vector_env
+from dr_env import DREnvError, VectorEnv, make_task, make_vector_env
 from policies.vecenv import SB3VecEnv
 
 
@@ -48,3 +50,14 @@ def test_attributes_belong_to_the_batch() -> None:
     assert adapter.env_is_wrapped(object) == [False] * 3  # type: ignore[arg-type]
     with pytest.raises(DREnvError, match="share their attributes"):
         adapter.set_attr("max_episode_steps", 5, indices=[0])
+
+
+def test_actions_without_bounds_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cart.xml"
+    path.write_text(
+        "<mujoco><worldbody><body><joint name='slide' type='slide'/><geom size='.1'/></body></worldbody>"
+        "<actuator><motor joint='slide'/></actuator></mujoco>"
+    )
+    task = make_task(path, reward=lambda before, action, after: np.zeros(len(action)))
+    with pytest.raises(DREnvError, match=r"cart: actions reach from \[-inf\] to \[inf\].*ctrlrange"):
+        SB3VecEnv(VectorEnv(task, 2))
