@@ -131,7 +131,11 @@ def _recordings(name: str, table: Table, mapping: LogMap) -> Iterator[tuple[str,
             )
     else:
         key = str(mapping.episodes.id)
-        changes = np.flatnonzero(np.diff(_array(name, table, key)) != 0) + 1
+        ids = _array(name, table, key)
+        if np.isnan(ids).any():
+            bad = int(np.flatnonzero(np.isnan(ids))[0])
+            raise DREnvError(f"{name} {key}: sample {bad} is no number, expected numbers that tell recordings apart")
+        changes = np.flatnonzero(np.diff(ids) != 0) + 1
         ends = np.append(changes, total)
     for i, (begin, end) in enumerate(zip(np.concatenate(([0], ends[:-1])), ends, strict=True)):
         rows = slice(int(begin), int(end))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,7 +91,10 @@ class Point(Tuner[PointOptions]):
             errors = np.nan_to_num(tied.residuals(point[None])[:, measured], nan=_DIVERGED)
             precision = np.full(len(point), 12.0)  # of a uniform prior
             gradient, allowed = told_by(errors, slopes[None], precision)
-            self.notes = tuple(notes_of(tied, point, allowed, np.diag(1 / precision), gradient))
+            self.notes = (
+                *notes_of(tied, point, allowed, np.diag(1 / precision), gradient),
+                *_tied_notes(simulator.names),
+            )
             self._found = {**self._found, **tied.values(point)}
         self._told += 1
         self.ledger += Ledger(sim_steps=int(simulator.sim_steps))
@@ -165,3 +170,11 @@ class _Tied:
         first = [int(np.flatnonzero(self._owner == i)[0]) for i in range(len(self.names))]
         numbers = self._low[first] + point * (self._high[first] - self._low[first])
         return dict(zip(self.names, numbers.tolist(), strict=True))
+
+
+def _tied_notes(names: Sequence[str]) -> Iterator[str]:
+    """Entries whose several values get one."""
+    counts = collections.Counter(name.partition("[")[0] for name in names if "[" in name)
+    for entry, count in counts.items():
+        if count > 1:
+            yield f"{entry}: one value for all {count} that it varies; gauss_newton fits each of its own"

@@ -95,3 +95,11 @@ def test_a_free_bodys_rates_have_units_of_their_own(tmp_path: Path, unit: str, e
     columns = {"qpos[cube]": "pose", "qvel[cube]": {"source": "rates", "unit": unit}}
     (log,), _ = read_logs(mapped(tmp_path, path, columns, accept=["unit", "sign", "lag"]), FREE)
     np.testing.assert_allclose(log.qvel[50], expected)
+
+
+def test_recordings_are_told_apart_by_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, ".csv", recording() | {"run": np.zeros(400)})
+    text = (tmp_path / path).read_text().replace(",0.0\n", ",first\n")
+    (tmp_path / path).write_text(text)
+    with pytest.raises(DREnvError, match="run: sample 0 is no number, expected numbers that tell recordings apart"):
+        read_logs(mapped(tmp_path, path, episodes={"id": "run"}), LAYOUT)
