@@ -96,8 +96,8 @@ class Draw(dict[str, Any]):
             raise DREnvError(f"{source} values: expected a mapping of entry names to numbers")
         try:
             return cls(data["values"], str(data.get("binding", "")))
-        except (TypeError, ValueError) as error:
-            raise DREnvError(f"{source} values: expected numbers, {error}") from error
+        except DREnvError as error:
+            raise DREnvError(f"{source} values: {error}") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Draw:

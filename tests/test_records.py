@@ -46,8 +46,14 @@ def test_rows_of_columns() -> None:
         ('{"format": "dr_env/draw/1", "val', "draw.json:1 not JSON"),
         ("[]", "format: got 'list', expected 'dr_env/draw/1'"),
         ('{"format": "dr_env/draw/1", "values": 3}', "values: expected a mapping"),
-        ('{"format": "dr_env/draw/1", "values": {"mass": NaN}}', "draw.mass: got nan, expected a finite number"),
-        ('{"format": "dr_env/draw/1", "values": {"mass": "x"}}', "expected numbers"),
+        (
+            '{"format": "dr_env/draw/1", "values": {"mass": NaN}}',
+            "draw.json values: draw.mass: got nan, expected a finite number",
+        ),
+        (
+            '{"format": "dr_env/draw/1", "values": {"mass": "x"}}',
+            "draw.json values: draw.mass: got 'x', expected a finite",
+        ),
     ],
 )
 def test_bad_json_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
