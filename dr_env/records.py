@@ -23,6 +23,14 @@ Columns = dict[str, NDArray[np.float64]]
 """The Draws of n environments: entry name -> (n,) for shared values, (n, k) for one a match."""
 
 
+def numbers_of(value: object) -> NDArray[np.float64]:
+    """A copy of a value's numbers; NaN for what is none."""
+    try:
+        return np.array(value, np.float64)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
+
+
 class Draw(dict[str, Any]):
     """One realisation of a Spec: entry name -> float, or (k,) array for `per: element`.
 
@@ -36,10 +44,7 @@ class Draw(dict[str, Any]):
     def __init__(self, values: Mapping[str, ArrayLike], binding: str = "") -> None:
         frozen: dict[str, Any] = {}
         for name, value in values.items():
-            try:
-                array = np.array(value, np.float64)
-            except (TypeError, ValueError):
-                array = np.array(np.nan)
+            array = numbers_of(value)
             if array.ndim > 1 or not np.isfinite(array).all():
                 raise DREnvError(f"draw.{name}: got {value!r}, expected a finite number or a flat list of them")
             array.flags.writeable = False

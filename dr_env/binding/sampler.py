@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from dr_env.binding.indexing import BoundEntry
 from dr_env.distributions import Categorical, Distribution, Joint, Switch
 from dr_env.errors import DREnvError, unknown_name
-from dr_env.records import Columns, Draw
+from dr_env.records import Columns, Draw, numbers_of
 from dr_env.rng import Stream
 from dr_env.spec import Spec
 
@@ -242,10 +242,7 @@ class Sampler:
         return {name: columns[name] for name in self.nodes}
 
     def _value(self, node: Node, value: ArrayLike) -> Array:
-        try:
-            array = np.asarray(value, np.float64)
-        except (TypeError, ValueError):
-            array = np.array(np.nan)
+        array = numbers_of(value)
         shape = () if node.scalar else (node.width,)
         if array.shape != shape or not np.isfinite(array).all():
             wanted = (

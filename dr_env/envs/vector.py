@@ -123,8 +123,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         """Where a Plan writes: each environment's model fields and the numbers of sensors and effects."""
         self._draws_ahead = Lookahead(self.plan.stream, num_envs)
         self._states_ahead = Lookahead(Stream("reset", ("state",), (task.reset_width(self.model),)), num_envs)
-        self._live = {field: self._batch.bind(field) for field in task.fields}
-        self._seen = {field: _read_only(live) for field, live in self._live.items()}  # what a task's functions get
+        self._live = {field: _read_only(self._batch.bind(field)) for field in task.fields}
         self._start = InitialState(self._batch, self.model, self._live.values(), self.plan.nominal.keys())
         self._ctrl = self._batch.bind("ctrl")
 
@@ -235,7 +234,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
 
     def _observe(self, ids: Ids) -> Array:
         whole = len(ids) == self.num_envs
-        data = self._seen if whole else {name: live[ids] for name, live in self._live.items()}
+        data = self._live if whole else {name: live[ids] for name, live in self._live.items()}
         observed = self.task.observe(self._effects.sense(data, ids))
         if self._achieved is not None:
             self._achieved[ids] = observed[:, -2 * self.task.goal : -self.task.goal]
@@ -266,8 +265,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         controls = self.task.control(stepped, actions if waiting is None else actions[ids])
         self._ctrl[ids] = self._effects.act(controls, ids)
         failed = self._advance(None if waiting is None else ids)
-        reward, terms = self.task.reward(before, actions, self._seen)
-        terminated = self.task.terminated(self._seen) | failed
+        reward, terms = self.task.reward(before, actions, self._live)
+        terminated = self.task.terminated(self._live) | failed
         self._elapsed[ids] += 1
         truncated = self._elapsed >= self.max_episode_steps
         if waiting is not None:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-GAP = 4.0
-"""Sampling periods without a sample from which on nothing is known between."""
+_GAP = 4.0  # sampling periods without a sample
 _ALIKE = 0.9  # correlation from which two signals are the same
 _FACTORS = (
     (57.3, "rad/s while the position is in deg"),
@@ -62,12 +61,17 @@ def _approached(values: Array, end: float) -> bool:
     return bool(len(enters) and np.median(np.abs(values[enters] - values[enters - 1])) > 0.3 * typical)
 
 
+def gaps(time: Array) -> NDArray[np.intp]:
+    """The samples after which so long none follows that nothing is known between."""
+    steps = np.diff(time)
+    return np.flatnonzero(steps > _GAP * np.median(steps))
+
+
 def check_clock(where: str, time: Array, then: str = "cut in two there") -> Iterator[Finding]:
     """Gaps in time, and what is done about them; order is checked where a Log is made."""
     steps = np.diff(time)
-    period = float(np.median(steps))
-    for i in np.flatnonzero(steps > GAP * period):
-        text = f"no samples for {steps[i]:g} s from {time[i]:g} s, {steps[i] / period:.0f} periods; {then}"
+    for i in gaps(time):
+        text = f"no samples for {steps[i]:g} s from {time[i]:g} s, {steps[i] / np.median(steps):.0f} periods; {then}"
         yield Finding("gap", where, text, False)
 
 

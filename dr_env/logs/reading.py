@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.logs.mapping import ANGLES, LENGTHS, UNITS, Column, LogMap, parse_key, parse_source
-from dr_env.logs.quality import GAP, Finding, check_clock, check_jump, check_pair, check_values
+from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values, gaps
 from dr_env.logs.sources import open_source
 from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, unwrapped, upright
 from dr_env.tuning.evidence import Log
@@ -192,12 +192,12 @@ class _Recording:
         if known < len(time):
             text = f"no commands from {self._commanded:g} s, its end is at {time[-1]:g} s; cut off there"
             self._findings.append(Finding("gap", self._name, text, False))
-        cuts = np.flatnonzero(np.diff(time) > GAP * np.median(np.diff(time))) + 1
+        cuts = gaps(time) + 1
         parts = [self._part(time[part], raw, part) for part in np.split(np.arange(known), cuts[cuts < known])]
-        logs = []
+        logs, several = [], sum(part is not None for part in parts) > 1
         for i, part in enumerate(parts):
             if part is not None:
-                name = self._name if sum(each is not None for each in parts) == 1 else f"{self._name} part {i + 1}"
+                name = f"{self._name} part {i + 1}" if several else self._name
                 log = Log(name, part[0], **part[1])
                 logs.append(log.from_rest() if i == 0 and self._mapping.before == "zero" else log)
         return logs, self._findings
@@ -325,7 +325,7 @@ class _Recording:
                 self._commanded = min(self._commanded, float(clock[-1]) + period)
         else:  # beyond its ends, and in its gaps, nothing was measured
             resampled[(time < moved[0] - period / 2) | (time > moved[-1] + period / 2)] = np.nan
-            for hole in np.flatnonzero(np.diff(moved) > GAP * period):
+            for hole in gaps(moved):
                 resampled[(time > moved[hole] + period / 2) & (time < moved[hole + 1] - period / 2)] = np.nan
         if turned:
             resampled[:, -4:] = upright(resampled[:, -4:])

@@ -127,14 +127,11 @@ class Spec(BaseModel):
                 where = locate(source, lines, ("entries", name))
                 raise DREnvError(f"{where}: a variable has this name too; give one of them another")
         for name in spec.drawn:
+            where = locate(source, lines, ("variables" if name in spec.variables else "entries", name))
             if name.startswith("_"):
-                group = "variables" if name in spec.variables else "entries"
-                where = locate(source, lines, (group, name))
                 raise DREnvError(f"{where}: begins with _, as the masks of `info` do; give it another name")
-        for name in spec.drawn.keys() & CONSTANTS.keys():
-            group = "variables" if name in spec.variables else "entries"
-            where = locate(source, lines, (group, name))
-            raise DREnvError(f"{where}: formulas read '{name}' as {CONSTANTS[name]:g}; give it another name")
+            if name in CONSTANTS:
+                raise DREnvError(f"{where}: formulas read '{name}' as {CONSTANTS[name]:g}; give it another name")
         if spec.textures is not None:
             spec = spec.model_copy(update={"textures": spec.textures.beside(Path(source).parent)})
         if spec.backgrounds is not None:

@@ -69,11 +69,9 @@ class Credible(LikelihoodTuner[CredibleOptions]):
 
     name: ClassVar[str] = "credible"
     Options: ClassVar[type[Any]] = CredibleOptions
-    _single = True
 
     def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
         d, options = problem.size, self.options
-        self._single = problem.single
         point = self._start(problem, rng)
         step = np.full(d, _STEPS[1])
         found: Mixed | None = None
@@ -101,30 +99,30 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             heard, doubt = noisy.echo
             last, states = (noisy, states) if heard - doubt > _ECHO else (last, None)
         covariance = last.total(options.share)
-        if self._lags and len(here) > self._lags:
+        lags = self._lags(problem)
+        if lags and len(here) > lags:
             # what the last lag changed, those that are left out may change as well
-            fewer = self._mixed(problem, here, slopes, point, last, _LAST, self._lags - 1, states)
+            fewer = self._mixed(problem, here, slopes, point, last, _LAST, lags - 1, states)
             change = np.clip(point + last.shift, 0.0, 1.0) - np.clip(point + fewer.shift, 0.0, 1.0)
             covariance = covariance + _DRIFT**2 * np.diag(change**2)
         mean = np.clip(point + last.shift, 0.0, 1.0)
         self.notes = tuple(self._late(problem, mean, last))
         return mean, covariance
 
-    @property
-    def _lags(self) -> int:
+    def _lags(self, problem: Problem) -> int:
         """A delay that is simulated needs no second account of it, which is linear and would compete.
 
         Windows of several samples tell nothing of lags by the sample: what acts late in one accumulates.
         """
-        return self.options.lags if self._single and not delays_of(self.prior) else 0
+        return self.options.lags if problem.single and not delays_of(self.prior) else 0
 
     def _late(self, problem: Problem, mean: Array, found: Mixed) -> Iterator[str]:
         """Actuators that act late, in words, and windows whose samples err together."""
-        if not self._single:
+        if not problem.single:
             yield _TOGETHER
         lags, errors = (each / problem.coordinates.whole(mean) for each in found.lag())
         for name, lag, error in zip(problem.coordinates.names, lags, np.abs(errors), strict=True):
-            if max(_LATE, 3 * error) < lag <= self._lags:
+            if max(_LATE, 3 * error) < lag <= self._lags(problem):
                 late = f"{lag:.1f} transitions ({1000 * lag * self._window:.0f} ms)"
                 yield (
                     f"{name} acts {late} late, which the model does not; fit again with an entry that varies the delay "
@@ -156,7 +154,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             slopes,
             1 / problem.variances,
             problem.mean - point,
-            lags=self._lags if lags < 0 else lags,
+            lags=self._lags(problem) if lags < 0 else lags,
             freedom=options.freedom,
             blocks=options.blocks,
             start=start,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,7 +92,7 @@ class Point(Tuner[PointOptions]):
             gradient, allowed = told_by(errors, slopes[None], precision)
             self.notes = (
                 *notes_of(tied, point, allowed, np.diag(1 / precision), gradient),
-                *_tied_notes(simulator.names),
+                *tied.notes(),
             )
             self._found = {**self._found, **tied.values(point)}
         self._told += 1
@@ -171,10 +170,8 @@ class _Tied:
         numbers = self._low[first] + point * (self._high[first] - self._low[first])
         return dict(zip(self.names, numbers.tolist(), strict=True))
 
-
-def _tied_notes(names: Sequence[str]) -> Iterator[str]:
-    """Entries whose several values get one."""
-    counts = collections.Counter(name.partition("[")[0] for name in names if "[" in name)
-    for entry, count in counts.items():
-        if count > 1:
-            yield f"{entry}: one value for all {count} that it varies; gauss_newton fits each of its own"
+    def notes(self) -> Iterator[str]:
+        """The entries whose several values are one."""
+        for i, name in enumerate(self.names):
+            if (count := int((self._owner == i).sum())) > 1:
+                yield f"{name}: one value for all {count} that it varies; gauss_newton fits each of its own"
