@@ -50,6 +50,8 @@ def bind(spec: Spec, model: mujoco.MjModel, observations: tuple[str, ...] = (), 
         DREnvError: a name, field or index that the model does not have; a distribution that can
             leave a field's support; a delay without a buffer. The message names file, line and key.
     """
+    if not isinstance(model, mujoco.MjModel):
+        raise DREnvError(f"model: got {type(model).__name__}, expected a compiled mujoco.MjModel (dr_env.build_model)")
     return Plan(spec, model, observations, build)
 
 

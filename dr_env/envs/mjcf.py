@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,11 @@ class MjcfTask(Task):
         name: str | None = None,
     ) -> None:
         for key, number in (("frame_skip", frame_skip), ("max_episode_steps", max_episode_steps)):
-            if number < 1:
-                raise DREnvError(f"{key}: got {number}, expected at least 1")
+            if not isinstance(number, Integral) or number < 1:
+                raise DREnvError(f"{key}: got {number!r}, expected a whole number of at least 1")
+        for key, function in (("reward", reward), ("observe", observe), ("terminated", terminated)):
+            if not callable(function) and (key == "reward" or function is not None):
+                raise DREnvError(f"{key}: got {function!r}, expected a function")
         for field in fields:
             if field not in batch.DATA_FIELDS:
                 raise DREnvError(f"fields: {unknown_name('field of MjData', field, sorted(batch.DATA_FIELDS))}")

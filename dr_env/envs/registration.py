@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,7 @@ def make_task(name: str | Path, /, **arguments: Any) -> Task:
                 f"{name}: a model's file says nothing of what is rewarded; name a Python file with "
                 f"`task = dr_env.make_task({str(name)!r}, reward=...)` instead"
             )
+        _check_arguments(f"make_task({str(name)!r})", MjcfTask, arguments)
         return MjcfTask(name, **arguments)
     name = task_name(str(name))
     if name in _FROM_FILES:
@@ -107,10 +110,20 @@ def make_task(name: str | Path, /, **arguments: Any) -> Task:
         cls = _entry_points()[name].load()
     except (ImportError, AttributeError) as error:
         raise DREnvError(f"task '{name}': cannot import it: {error}") from error
+    if isinstance(cls, type):
+        _check_arguments(f"make_task({name!r})", cls, arguments)
     task = cls(**arguments)
     if not isinstance(task, Task):
         raise DREnvError(f"task '{name}': its entry point gives {cls!r}, expected a subclass of dr_env.Task")
     return task
+
+
+def _check_arguments(what: str, made: type, arguments: Mapping[str, Any]) -> None:
+    """Raises DREnvError for an argument that the class does not take, with the near match."""
+    known = inspect.signature(made).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known):
+        for name in arguments.keys() - {parameter.name for parameter in known}:
+            raise DREnvError(f"{what}: {unknown_name('argument', name, [parameter.name for parameter in known])}")
 
 
 def make_env(

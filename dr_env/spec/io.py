@@ -40,6 +40,8 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
         raise DREnvError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DREnvError(f"{path}: cannot read: {error}") from error
+    except TypeError:
+        raise DREnvError(f"got {type(path).__name__}, expected the path of a YAML file") from None
     return parse_yaml(text, str(path))
 
 

@@ -150,7 +150,7 @@ class KeypointEstimator(Estimator):
         linear = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)  # (n, 2, 2)
         back = torch.cat([linear, (linear @ shift[..., None])], -1).to(images.device)  # (n, 2, 3)
         to = functional.affine_grid(back, [n, 3, self.size, self.size], align_corners=False)
-        shown = functional.grid_sample(images, to, align_corners=False)
+        shown = functional.grid_sample(images, to, mode="bicubic", align_corners=False).clamp(0, 1)
         there = torch.linalg.inv(back[..., :2])
         place = labels["place"]
         moved = torch.cat([there @ place[..., :2], there @ (place[..., 2:] - back[..., 2:])], -1)

@@ -120,3 +120,25 @@ def test_states_of_a_wrong_shape_are_said_to_be_so() -> None:
     env = VectorEnv(make_task("hopper"), 3)
     with pytest.raises(DREnvError, match=r"qpos: got shape \(2, 6\)"):
         env.reset(seed=0, options={"qpos": np.zeros((2, 6))})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rewards": max}, r"cart\.xml'\): no argument 'rewards'; did you mean 'reward'"),
+        ({"frame_skip": "4"}, "frame_skip: got '4', expected a whole number of at least 1"),
+        ({"max_episode_steps": 2.5}, "max_episode_steps: got 2.5, expected a whole number"),
+        ({"observe": "qpos"}, "observe: got 'qpos', expected a function"),
+    ],
+)
+def test_arguments_that_no_task_takes(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(DREnvError, match=message):
+        task_of(tmp_path, **arguments)
+    with pytest.raises(DREnvError, match=r"make_task\('hopper'\): no argument 'frameskip'"):
+        make_task("hopper", frameskip=2)
+
+
+def test_what_is_no_model_is_not_bound() -> None:
+    spec = spec_of(mass=entry({"body": "torso"}, "mass", "scale", type="uniform", low=0.8, high=1.2))
+    with pytest.raises(DREnvError, match="model: got MjSpec, expected a compiled"):
+        spec.bind(make_task("hopper").mjspec())

@@ -139,6 +139,8 @@ def test_empty_and_cut_off_files(text: str, message: str) -> None:
 def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match="no such file"):
         Spec.load(tmp_path / "none.yaml")
+    with pytest.raises(DREnvError, match="got dict, expected the path of a YAML file"):
+        Spec.load({})  # type: ignore[arg-type]
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DREnvError, match="cannot read"):
         Spec.load(tmp_path / "binary.yaml")
