@@ -202,12 +202,13 @@ def uniforms(words: Words) -> NDArray[np.float64]:
 def normals(words: Words) -> NDArray[np.float32]:
     """Standard normals, two for each word, (2, *words.shape): Box and Muller, Ann. Math. Statist. 29, 1958.
 
-    In single precision, which noise needs no more of; no value lies beyond 6.7.
+    In single precision, which noise needs no more of; no value lies beyond 6.8.
     """
     halves = np.ascontiguousarray(words).view(np.int32).reshape(*words.shape, 2)
     radius, angle = np.moveaxis(halves, -1, 0).astype(np.float32, order="C")
     radius *= np.float32(2.0**-32)
-    radius += np.float32(0.5 + 2.0**-33)
+    radius += np.float32(0.5)
+    np.maximum(radius, np.float32(2.0**-33), out=radius)  # 0 has no logarithm
     np.log(radius, out=radius)
     radius *= np.float32(-2)
     np.sqrt(radius, out=radius)

@@ -112,6 +112,12 @@ def test_sequences_depend_on_their_own_key_alone() -> None:
             assert (made(many[1:2, start:stop]) == whole[..., 1:2, start:stop]).all()
 
 
+def test_every_word_gives_numbers() -> None:
+    halves = np.array([0, 1, 2**31 - 1, 2**31, 2**31 + 1, 2**31 + 64, 2**31 + 65, 2**32 - 1], np.uint64)
+    words = (halves[:, None] << np.uint64(32)) | halves
+    assert np.isfinite(normals(words)).all() and np.abs(normals(words)).max() < 6.8
+
+
 def test_sequences_are_uniform_normal_and_independent() -> None:
     words = _sequences(list(range(200)))
     for values, law in ((uniforms(words), "uniform"), (normals(words)[0], "norm"), (normals(words)[1], "norm")):

@@ -2,7 +2,7 @@
 
 from dr_env.binding.build import Build
 from dr_env.binding.compile import build_model, compile_model
-from dr_env.binding.delays import whole_steps
+from dr_env.binding.delays import in_time, whole_steps
 from dr_env.binding.describe import describe_fields
 from dr_env.binding.fields import FIELDS, Field, find_field
 from dr_env.binding.fields_image import IMAGE_NEUTRAL, IMAGED
@@ -37,6 +37,7 @@ __all__ = [
     "find_field",
     "held_row",
     "image_files",
+    "in_time",
     "is_more_than_state",
     "limited",
     "object_names",

@@ -17,6 +17,7 @@ from dr_env.spec import Spec
 Array = NDArray[np.float64]
 
 _ROUNDED = 1e-9  # of a timestep
+_EARLY = 1e-6  # of a timestep
 
 DELAYS = ("actuator_delay", "sensor_delay")
 """Arrays of seconds that act in whole timesteps."""
@@ -54,8 +55,17 @@ class Buffers:
 
 
 def whole_steps(delays: Array, timestep: float) -> Array:
-    """Delays in s as the nearest whole timesteps, which MuJoCo would round up."""
-    return np.asarray(np.floor(delays / timestep + 0.5 + _ROUNDED) * timestep)
+    """Delays in s as the nearest whole timesteps, which MuJoCo would round up; as `in_time` has them."""
+    return in_time(np.floor(delays / timestep + 0.5 + _ROUNDED) * timestep, timestep)
+
+
+def in_time(delays: Array, timestep: float) -> Array:
+    """Delays of whole timesteps, a hair shorter.
+
+    MuJoCo looks up what was sent by the time, which it adds up: after some seconds the moment wanted is a rounding
+    error before the one that is stored, and a delay of whole timesteps would become one longer.
+    """
+    return np.asarray(np.maximum(delays - _EARLY * timestep, 0.0))
 
 
 def delay_samples(spec: Spec, entries: Sequence[BoundEntry], buffers: Buffers) -> dict[tuple[str, int], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import mujoco
@@ -23,31 +24,58 @@ _FOLLOWING = (
 )
 
 
-def activations(model: mujoco.MjModel, logs: Sequence[Log], windows: Windows) -> Array:
-    """What the commands of each recording have made of its actuators' states by the start of each window, (w, na).
+class Activations:
+    """What the commands of each recording have made of its actuators' states by the start of each window.
 
-    They are those of the nominal model, which begin as though the first command had been held for long.
+    They are those of the nominal model, which begin as though the first command had been held for long. A delayed
+    command moves a state as late as itself.
+
+    Args:
+        model: as it was built for the Spec.
+        logs: the recordings.
+        windows: of them.
 
     Raises:
         DREnvError: an actuator whose state does not follow from commands, such as an integrator's.
     """
-    if model.na == 0:
-        return np.zeros((len(windows.start), 0))
-    for name, kind in zip(object_names(model, "actuator"), model.actuator_dyntype, strict=True):
-        if kind not in [int(each) for each in _FOLLOWING]:
-            raise DREnvError(
-                f"actuator '{name}': its state ({mujoco.mjtDyn(int(kind)).name}) is in no recording and does not "
-                "follow from commands; expected an actuator without state, a filter or a muscle"
-            )
-    found = np.empty((len(windows.start), model.na))
-    data = mujoco.MjData(model)
-    for number, log in enumerate(logs):
-        own = np.flatnonzero(windows.log == number)
-        held = _held(model, data, log)
-        timestep = float(model.opt.timestep)
-        places = np.round((windows.start[own] - log.time[0]) / timestep).astype(int)
-        found[own] = held[np.clip(places, 0, len(held) - 1)]
-    return found
+
+    def __init__(self, model: mujoco.MjModel, logs: Sequence[Log], windows: Windows) -> None:
+        self._windows, self._nominal = windows, model.actuator_delay[None].copy()
+        self._timestep, self._size = float(model.opt.timestep), int(model.na)
+        self._begins = [float(log.time[0]) for log in logs]
+        self._owner = np.repeat(np.arange(model.nu), np.maximum(model.actuator_actnum, 0))  # of each state
+        if model.na == 0:
+            return
+        for name, kind in zip(object_names(model, "actuator"), model.actuator_dyntype, strict=True):
+            if kind not in [int(each) for each in _FOLLOWING]:
+                raise DREnvError(
+                    f"actuator '{name}': its state ({mujoco.mjtDyn(int(kind)).name}) is in no recording and does not "
+                    "follow from commands; expected an actuator without state, a filter or a muscle"
+                )
+        prompt = copy.copy(model)
+        prompt.actuator_delay[:] = 0
+        data = mujoco.MjData(prompt)
+        self._held = [_held(prompt, data, log) for log in logs]
+
+    def at(self, which: slice, draws: int, delays: Array | None = None) -> Array:
+        """States at the starts of some windows, n Draws each, (windows n, na), row w n + i.
+
+        Args:
+            which: windows.
+            draws: n.
+            delays: of the actuators, (n or 1, nu) s; by default the model's.
+        """
+        late = np.broadcast_to((self._nominal if delays is None else delays)[:, self._owner], (draws, self._size))
+        begin, log = self._windows.start[which], self._windows.log[which]
+        out = np.empty((len(begin), draws, self._size))
+        for number in np.unique(log):
+            held, own = self._held[number], log == number
+            place = (begin[own, None, None] - self._begins[number] - late) / self._timestep  # (windows, n, na)
+            place = np.clip(place, 0, len(held) - 1)
+            before = np.minimum(place.astype(int), max(len(held) - 2, 0))
+            after, part, column = np.minimum(before + 1, len(held) - 1), place - before, np.arange(self._size)
+            out[own] = held[before, column] * (1 - part) + held[after, column] * part
+        return out.reshape(-1, self._size)
 
 
 def _held(model: mujoco.MjModel, data: mujoco.MjData, log: Log) -> Array:

@@ -43,7 +43,7 @@ class Commands:
         ]
 
     def whole(self, delays: Array) -> Array:
-        """The part of delays that is MuJoCo's, in s."""
+        """The part of delays that is MuJoCo's, in s: whole timesteps."""
         return np.floor(delays / self._timestep + _ROUNDED) * self._timestep
 
     def begin(self, simulations: batch.Batch, ids: Index, which: slice, draws: int, delays: Array | None) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import HELD, BatchRows, Build, Plan, is_more_than_state
-from dr_env.envs.activation import activations
+from dr_env.binding import HELD, BatchRows, Build, Plan, in_time, is_more_than_state
+from dr_env.envs.activation import Activations
 from dr_env.envs.commands import Commands
 from dr_env.envs.readings import Readings
 from dr_env.envs.values import Values
@@ -91,10 +91,11 @@ class Replay:
         self._rows = min(_ROWS, max(len(self.windows), 256))
         self._commands = Commands(self.model, self.logs, self.windows)
         played = copy.copy(self.model)
-        played.actuator_delay[:] = self._commands.whole(played.actuator_delay)
+        self._timestep = float(self.model.opt.timestep)
+        played.actuator_delay[:] = self._late(played.actuator_delay)
         self._batch = batch.Batch(played, self._rows, min(threads, self._rows), is_more_than_state(played))
         self._writer = BatchRows(self._batch, {})
-        self._activations = activations(self.model, self.logs, self.windows)
+        self._activations = Activations(self.model, self.logs, self.windows)
 
     # the Simulator
 
@@ -209,12 +210,16 @@ class Replay:
         self.engine_steps += len(good) * int(self.windows.steps.sum())
         return out
 
+    def _late(self, delays: Array) -> Array:
+        """The part of delays that MuJoCo simulates, as it is written."""
+        return in_time(self._commands.whole(delays), self._timestep)
+
     def _write(self, arrays: dict[str, Array], draws: int, windows: int) -> Ids:
         """Writes n Draws for every window, row w n + i; returns the Draws that MuJoCo refuses."""
         ids = np.arange(windows * draws)
         for name, values in arrays.items():
             if not name.startswith(HELD):
-                written = self._commands.whole(values) if name == _DELAY else values
+                written = self._late(values) if name == _DELAY else values
                 self._writer.write(name, ids, np.tile(written, (windows, 1)))
         if self.plan.recompute:
             try:
@@ -233,9 +238,9 @@ class Replay:
         for name in ("qpos", "qvel"):
             states = np.stack([getattr(start, name)[which] for start in starts], axis=1)  # (windows, 1 or draws, size)
             self._batch.bind(name)[ids] = np.repeat(states, draws // len(starts), axis=1).reshape(len(ids), -1)
-        if self.model.na:
-            self._batch.bind("act")[ids] = np.repeat(self._activations[which], draws, axis=0)
         delays = arrays.get(_DELAY)
+        if self.model.na:
+            self._batch.bind("act")[ids] = self._activations.at(which, draws, delays)
         if self.model.nu:
             self._commands.begin(self._batch, ids, which, draws, delays)
         before = self._batch.warning[ids, :, 1].sum(axis=1)

@@ -33,6 +33,7 @@ class PoseScene:
     def __init__(
         self, models: Catalogue, counts: dict[int, int], width: int, height: int, renderer: str, far: float
     ) -> None:
+        self.width, self.height = width, height
         spec = mujoco.MjSpec()
         spec.stat.extent = 1.0  # near and far are multiples of it
         spec.visual.map.znear, spec.visual.map.zfar = 0.01, far

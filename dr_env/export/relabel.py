@@ -24,7 +24,8 @@ from dr_env.export.writers.bop import infos
 from dr_env.export.writers.coco import categories, coco_annotations
 from dr_env.files import atomic_path, check_writable, write_text
 from dr_env.records import Frame
-from dr_env.spatial import Intrinsics
+from dr_env.sensors import make_lens, room_size, roomy
+from dr_env.spatial import Array, Intrinsics
 
 DELTA = 0.015
 """Metres by which a measured surface may lie before a model's and still be the model's: BOP's 15 mm."""
@@ -52,8 +53,8 @@ class Relabelled:
 def relabel(root: Path, out: Path, renderer: str = "classic", progress: Progress = lambda *_: None) -> Relabelled:
     """Writes a copy of a BOP dataset whose masks, boxes and visibility are computed anew.
 
-    Poses and cameras are taken as they are. An object is hidden where another annotated object, or a measured depth,
-    is before it. Annotations whose model is missing are left out of the copy. Scenes that an interrupted run has
+    Poses, cameras and lenses are taken as they are. An object is hidden where another annotated object, or a measured
+    depth, is before it. Annotations whose model is missing are left out of the copy. Scenes that an interrupted run has
     finished are kept.
 
     Args:
@@ -78,8 +79,11 @@ def relabel(root: Path, out: Path, renderer: str = "classic", progress: Progress
     if not counts:
         raise DREnvError(f"{data.models_folder}: no model of any annotated object: {sorted(missing)}")
     far = max(np.linalg.norm(pose[:3, 3]) for image in images for _, pose in image.poses) + 10.0
+    size = data.width, data.height
+    if any(image.distortion is not None for image in images):
+        size = room_size(*size)
     done = objects = kept = 0
-    with closing(PoseScene(data.models, dict(counts), data.width, data.height, renderer, float(far))) as scene:
+    with closing(PoseScene(data.models, dict(counts), *size, renderer, float(far))) as scene:
         for folder, found in scenes.items():
             target = out / folder.relative_to(root)
             if (target / _DONE).is_file():
@@ -134,7 +138,13 @@ def _labelled(data: BopDataset, scene: PoseScene, image: BopImage) -> Frame:
     """The Frame of an image's annotated objects that have a model."""
     poses = [(number, pose) for number, pose in image.poses if number in data.models]
     intrinsics = Intrinsics.from_matrix(image.K, data.width, data.height)
-    frame = scene.frame(int(image.key), poses, intrinsics)
+    if (scene.width, scene.height) == (data.width, data.height):
+        frame = scene.frame(int(image.key), poses, intrinsics)
+    else:  # some images of the dataset went through a lens
+        lens = roomy(image.distortion, intrinsics, (scene.width, scene.height))
+        # single precision moves the principal point by a millionth of a pixel
+        wide = dataclasses.replace(scene.frame(int(image.key), poses, lens.wide), intrinsics=lens.wide)
+        frame = lens.frame(wide)
     measured = image.depth()
     for picture, kind in ((image.rgb(), "rgb"), (measured, "depth")):
         if picture is not None and picture.shape[:2] != frame.depth.shape:
@@ -156,7 +166,7 @@ def behind_measured(frame: Frame, measured: NDArray[np.float32], delta: float = 
         measured: (h, w) metres along z; 0 where nothing was measured. It becomes the Frame's depth.
         delta: metres.
     """
-    along = np.linalg.norm(frame.intrinsics.rays(), axis=-1)
+    along = np.linalg.norm(_rays(frame), axis=-1)
     hidden = (measured > 0) & ((frame.depth - measured) * along > delta)
     return dataclasses.replace(
         frame,
@@ -164,6 +174,15 @@ def behind_measured(frame: Frame, measured: NDArray[np.float32], delta: float = 
         instance=np.where(hidden, 0, frame.instance).astype(np.int32),
         semantic=np.where(hidden, 0, frame.semantic).astype(np.int32),
     )
+
+
+def _rays(frame: Frame) -> Array:
+    """The direction (h, w, 3) that each pixel looks in, at z = 1."""
+    if frame.distortion is None:
+        return frame.intrinsics.rays()
+    height, width = frame.depth.shape
+    plane = make_lens(frame.distortion, frame.intrinsics).rays(np.stack(np.meshgrid(range(width), range(height)), -1))
+    return np.concatenate([plane, np.ones((height, width, 1))], -1)
 
 
 def _rest(data: BopDataset, out: Path) -> None:

@@ -6,7 +6,7 @@ from dr_env.sensors.camera import CameraSensor
 from dr_env.sensors.depth import DepthSensor
 from dr_env.sensors.disturbance import Disturbance
 from dr_env.sensors.effects import Effects
-from dr_env.sensors.lens import Lens, bends, bent, distortion_of, make_lens, picture_size, see
+from dr_env.sensors.lens import Lens, bends, bent, distortion_of, make_lens, picture_size, room_size, roomy, see
 from dr_env.sensors.presets import PRESETS, depth_preset, preset_entries
 from dr_env.sensors.proprioception import ObservationSensor
 from dr_env.sensors.settings import (
@@ -44,6 +44,8 @@ __all__ = [
     "make_lens",
     "picture_size",
     "preset_entries",
+    "room_size",
+    "roomy",
     "see",
     "senses",
 ]

@@ -219,12 +219,22 @@ def bends(plan: Plan) -> bool:
 
 def picture_size(plan: Plan, width: int, height: int) -> tuple[int, int]:
     """Width and height in pixels that a renderer must have for images of this size: more where there is a lens."""
-    return (math.ceil(_ROOM * width), math.ceil(_ROOM * height)) if bends(plan) else (width, height)
+    return room_size(width, height) if bends(plan) else (width, height)
+
+
+def room_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height in pixels of the wider pictures that images of this size are bent from."""
+    return math.ceil(_ROOM * width), math.ceil(_ROOM * height)
 
 
 def bent(settings: CameraSettings, camera: Intrinsics, size: tuple[int, int]) -> Lens:
     """The Lens of a camera's settings whose wider picture has the given size."""
-    distortion = distortion_of(settings) or _STRAIGHT
+    return roomy(distortion_of(settings), camera, size)
+
+
+def roomy(distortion: Distortion | None, camera: Intrinsics, size: tuple[int, int]) -> Lens:
+    """The Lens of a distortion, or one that bends nothing, whose wider picture has the given size."""
+    distortion = distortion or _STRAIGHT
     return make_lens(distortion, camera, _room(Lens(distortion, camera).wide, *size))
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dr_env.binding import whole_steps
+from dr_env.binding import in_time, whole_steps
 from dr_env.sensors.blocks import Array, Ids, KeyedBlocks, Keys
 
 
@@ -56,7 +56,8 @@ class DelayJitter:
         drawn = whole_steps(self.arrays["actuator_delay"][ids] + jitter * self._uniform.next(ids), self._timestep)
         # the control in force is that of so many control steps ago
         age = np.ceil((self._last[ids] + self._timestep) / self._dt - 1e-9)
-        self._last[ids] = self._delays[ids] = np.where(jitter > 0, np.minimum(drawn, age * self._dt), drawn)
+        longest = in_time(age * self._dt, self._timestep)
+        self._last[ids] = self._delays[ids] = np.where(jitter > 0, np.minimum(drawn, longest), drawn)
 
     def close(self) -> None:
         """Writes the nominal delays."""

@@ -209,9 +209,9 @@ class Comparison:
             "versions": versions("dr-env", "mujoco", "numpy", "torch"),
         }
         if "add" in judged.errors:
-            diameters = {k: model.diameter for k, model in estimator.models.items()}
+            diameters = {k: model.diameter for k, model in self.test.models.items()}
             limit = 0.1 * np.array([diameters[int(k)] for k in judged.class_id])
-            symmetric = np.array([len(estimator.models[int(k)].motions()) > 1 for k in judged.class_id])
+            symmetric = np.array([len(self.test.models[int(k)].motions()) > 1 for k in judged.class_id])
             error = np.where(symmetric, judged.errors["add_s"], judged.errors["add"])
             result["add_right"] = (error < limit).tolist()
         self.results.write(cell.name, cell, result)

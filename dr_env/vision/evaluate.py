@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -104,7 +105,9 @@ def examine(
         raise DREnvError(f"{data.name}: no image has a labelled object of which {least_visible:.0%} or more is visible")
     judged, left_out = _judged(looks, estimator, data, depth)
     seconds = float(np.mean([look.seconds for look in looks]))
-    return Evaluation(score(judged, estimator.models, left_out, seconds), judged, tuple(looks))
+    # datasets of photographs have no names of classes, but their symmetries and diameters are what counts
+    models = {k: dataclasses.replace(data.models[k], name=model.name) for k, model in estimator.models.items()}
+    return Evaluation(score(judged, models, left_out, seconds), judged, tuple(looks))
 
 
 def look_at(

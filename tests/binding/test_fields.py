@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dr_env import Spec, compile_model
-from dr_env.binding import FIELDS, Field
+from dr_env.binding import FIELDS, Field, whole_steps
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.held import HELD, held_nominal
 from dr_env.binding.rows import ModelRows
@@ -134,6 +134,9 @@ def test_written_read_back_felt_and_restored(full_spec: mujoco.MjSpec, field: Fi
         written = _array(model, field).reshape(-1)[plan.entries[0].flat]
     base = nominal.reshape(-1)[plan.entries[0].flat]
     expected = {"scale": base * value, "add": base + value, "set": np.full_like(base, value)}[operation]
+    if field.name == "delay":  # a hair shorter, lest it become a step longer
+        expected = whole_steps(expected, model.opt.timestep)
+        assert np.abs(expected - value).max() < 1e-5 * model.opt.timestep
     assert (written == expected).all()
     untouched = np.delete(_array(model, field).reshape(-1), plan.entries[0].flat)
     assert (untouched == np.delete(nominal.reshape(-1), plan.entries[0].flat)).all()

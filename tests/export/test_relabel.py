@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from dr_env import DREnvError
+from dr_env.cli.main import main
 from dr_env.export.bop_read import BopDataset
 from dr_env.export.relabel import behind_measured, relabel
 from dr_env.records import Frame
 from dr_env.spatial import Intrinsics
+from tests.conftest import entry, spec_of
 from tests.rendering.scenes import why_not
 
 LMO = Path(__file__).parents[3] / "shared" / "real" / "lmo"
@@ -138,3 +140,28 @@ def test_annotations_without_a_model_are_told_and_folders_are_minded(tmp_path: P
     with pytest.raises(DREnvError, match="is in the dataset that is read"):
         relabel(root, root / "out")
     assert BopDataset(root).width == 80
+
+
+@needs_gl
+def test_labels_are_seen_through_a_datasets_lens(tmp_path: Path) -> None:
+    model = tmp_path / "edge.xml"
+    model.write_text(
+        """<mujoco><statistic extent="1"/><worldbody><light pos="0 0 2"/>
+        <camera name="eye" pos="0 -.6 .5" xyaxes="1 0 0 0 .64 .77" fovy="40"/>
+        <body name="brick" pos="0 0 .05"><freejoint/><geom type="box" size=".05 .03 .05"/></body>
+        <body name="pole" pos="-.32 -.3 .05"><freejoint/><geom type="box" size=".1 .1 .05"/></body>
+        <body name="plate" pos=".25 .1 .05"><freejoint/><geom type="box" size=".1 .1 .05"/></body></worldbody></mujoco>"""
+    )
+    lens = entry({"image": "*"}, "brown_conrady[0]", "set", type="constant", value=-0.25)
+    (tmp_path / "lens.yaml").write_text(spec_of(barrel=lens).to_yaml())
+    size = ["--width", "96", "--height", "64", "--frames", "2", "--jitter", "0.1", "--workers", "0"]
+    given = ["--task", str(model), "--spec", str(tmp_path / "lens.yaml"), "--out", str(tmp_path / "made")]
+    assert main(["export", *given, *size]) == 0
+    done = relabel(tmp_path / "made" / "bop", tmp_path / "again")
+    assert (done.images, done.objects) == (2, 6)
+    masks = sorted((tmp_path / "made/bop").rglob("mask*/*.png"))
+    assert len(masks) == 12
+    for path in masks:
+        one = cv2.imread(str(path), 0) > 0
+        other = cv2.imread(str(tmp_path / "again" / path.relative_to(tmp_path / "made/bop")), 0) > 0
+        assert (one & other).sum() >= 0.98 * (one | other).sum()
