@@ -60,7 +60,10 @@ def evaluate(
     if out is not None:
         results.check_new(out)
     estimator = card.load(run)
+    card.warn_unfinished(run)
     images = open_images(data, split, image)
+    if out is not None and len(images):
+        results.check_numbers(map(images.number, range(len(images))), images.name)
     with bars(quiet, transient=True) as shown:
         bar = shown.add_task("images", total=len(images))
         found = examine(

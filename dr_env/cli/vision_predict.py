@@ -46,8 +46,10 @@ def predict(
     if out is not None:
         results.check_new(out)
     estimator = card.load(run)
+    card.warn_unfinished(run)
     pictures, known = open_with_camera(images, camera, k, estimator.rotates)
-    looks = run_on(estimator, pictures, parse_boxes(box, estimator.models))
+    boxes = parse_boxes(box, estimator.models)
+    looks = run_on(estimator, pictures, boxes)
     rotation = ("rotation w x y z",) if estimator.rotates else ()
     table = Table("picture", "object", "score", "x, y, z in the camera, m", *rotation)
     for path, look in zip(images, looks, strict=True):
@@ -57,8 +59,10 @@ def predict(
             place = " ".join(f"{x:.4f}" for x in pose[:3, 3])
             name = estimator.models[estimate.class_id].name
             table.add_row(path.name, name, f"{estimate.score:.2f}", place, *turned)
-        if not look.estimates:
-            table.add_row(path.name, "nothing found", "", "", *([""] if estimator.rotates else []))
+        lost = sum(map(len, boxes.values())) - len(look.estimates) if boxes and estimator.rotates else 0
+        if not look.estimates or lost > 0:
+            said = f"nothing in {lost} of the boxes" if look.estimates else "nothing found"
+            table.add_row(path.name, said, "", "", *([""] if estimator.rotates else []))
     Console().print(table)
     if out is not None:
         write_pictures(out, estimator, pictures, [path.name for path in images], looks, known)

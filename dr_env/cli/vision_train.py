@@ -108,6 +108,7 @@ def train(
         if given:
             raise DREnvError(f"--{next(iter(given))}: is what the run of --init has; expected it without --init alone")
         estimator = card.load(init)
+        card.warn_unfinished(init)
     else:
         estimator = card.make(model, images[0].models, seed, **given)
     settings = TrainSettings(

@@ -198,6 +198,9 @@ def read_infos(form: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], 
     """An image's entry of scene_gt_info.json. Raises DREnvError unless it is of so many objects."""
     if len(form) != count:
         raise DREnvError(f"got {len(form)} objects, expected {count} as scene_gt.json has")
+    for entry in form:
+        for key in ("bbox_obj", "bbox_visib", "visib_fract"):
+            entry[key]  # naming tells what is missing
     return tuple(form)
 
 

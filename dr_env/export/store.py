@@ -42,9 +42,9 @@ def sweep(root: Path, folders: str) -> None:
             path.unlink()
 
 
-def write_files(example: Example, writers: list[Writer], folder: Path) -> tuple[int, dict[str, str]]:
-    """Writes a frame's files into a folder a format; returns how many bytes, and a checksum of each format's."""
-    total = 0
+def write_files(example: Example, writers: list[Writer], folder: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Writes a frame's files into a folder a format; returns how many bytes each has, and a checksum a format."""
+    sizes: dict[str, int] = {}
     sums: dict[str, str] = {}
     made: set[Path] = set()
     for writer in writers:
@@ -57,9 +57,9 @@ def write_files(example: Example, writers: list[Writer], folder: Path) -> tuple[
             path.write_bytes(data)
             everything.update(f"{name}\0{len(data)}\0".encode())
             everything.update(data)
-            total += len(data)
+            sizes[f"{writer.name}/{name}"] = len(data)
         sums[writer.name] = everything.hexdigest()
-    return total, sums
+    return sizes, sums
 
 
 class Store:
@@ -88,15 +88,19 @@ class Store:
     def _record_file(self, frame: int) -> Path:
         return self.staging(self.layout.place(frame)[0]) / "records" / f"{frame:09d}.json"
 
+    def _sizes_file(self, frame: int) -> Path:
+        return self._record_file(frame).with_suffix(".sizes")
+
     # writing
 
     def add(self, example: Example, record: Record, writers: list[Writer]) -> int:
         """Writes one frame, its record last; returns how many bytes."""
         frame = example.frame.index
         folder = self.staging(self.layout.place(frame)[0])
-        total, sums = write_files(example, writers, folder)
+        sizes, sums = write_files(example, writers, folder)
+        write_text(self._sizes_file(frame), json.dumps(sizes))
         write_text(self._record_file(frame), json.dumps({**record, "checksums": sums}))
-        return total
+        return sum(sizes.values())
 
     def seal(self, shard: int, writers: list[Writer]) -> None:
         """Finishes a shard all of whose frames are there, and moves it to its place; may be called again."""
@@ -131,7 +135,18 @@ class Store:
         """The frames of a shard that have yet to be made."""
         if self.records_file(shard).exists() or (self.staging(shard) / _READY).exists():
             return []
-        return [frame for frame in self.layout.frames_of(shard) if not self._record_file(frame).exists()]
+        return [frame for frame in self.layout.frames_of(shard) if not self._whole(shard, frame)]
+
+    def _whole(self, shard: int, frame: int) -> bool:
+        """Whether a frame of a shard in the making is there with all its files; a machine that fails may cut them."""
+        if not self._record_file(frame).exists():
+            return False
+        try:
+            sizes = json.loads(self._sizes_file(frame).read_text())
+            folder = self.staging(shard)
+            return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError):
+            return False
 
     def sealed(self, shard: int) -> bool:
         """Whether a shard is in its place."""

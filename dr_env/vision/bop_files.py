@@ -85,6 +85,8 @@ class SceneFiles:
         kind = next((name for name in ("rgb", "gray") if (scene / name).is_dir()), None)
         if kind is None:
             raise DREnvError(f"{scene}: no folder rgb or gray: labels without images")
+        if not scene.name.isdecimal():
+            raise DREnvError(f"{scene}: got a scene's folder of that name, expected its number, such as 000001")
         there = self._listed(scene, kind)
         clean = self._listed(scene, f"{kind}_clean") if image == "clean" else {}
         labelled = {int(key) for key in read_mapping(scene / "scene_gt.json")}

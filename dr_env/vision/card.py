@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,14 @@ def load(folder: Path) -> Estimator:
     weights = {name.removeprefix("network."): v for name, v in arrays.items() if name.startswith("network.")}
     load_weights(estimator, {name: torch.from_numpy(value) for name, value in weights.items()}, file)
     return estimator.eval()
+
+
+def warn_unfinished(folder: Path) -> None:
+    """Says on stderr that a training has not ended, if it has not: its best weights so far are used."""
+    training = read(folder)["training"]
+    if training.get("finished") is False:
+        step, steps = training.get("step"), training.get("steps")
+        print(f"{folder}: its training has not ended: the best weights by step {step} of {steps}", file=sys.stderr)
 
 
 def load_weights(estimator: Estimator, weights: Mapping[str, torch.Tensor], source: Path) -> None:

@@ -31,12 +31,14 @@ class Estimate:
         camera_from_object: (4, 4) rigid transform to OpenCV's camera, m; a position alone has the identity's rotation.
         score: confidence, 0 to 1.
         keypoints: (k, 2) pixels, where the estimator has any.
+        box: x, y, w, h in pixels that it looked into, where it was given any.
     """
 
     class_id: int
     camera_from_object: Array
     score: float = 1.0
     keypoints: Array | None = None
+    box: FloatBox | None = None
 
 
 class Estimator(nn.Module, ABC):

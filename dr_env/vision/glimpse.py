@@ -116,13 +116,15 @@ class _Open:
 
     def frames(self, spec: Spec, which: range, positions: bool) -> Glimpses:
         source = self._of(spec)
+        centres = {kind.name: np.append(kind.centre, 1.0) for kind in source.classes}
         images, found = [], []
         for index in which:
             frame = source.frame(index, labels=positions)
             images.append(frame.rgb if frame.sensed_rgb is None else frame.sensed_rgb)
             places: dict[str, Array] = {}
             for view in frame.objects:
-                places.setdefault(view.class_name, view.camera_from_object[:3, 3])
+                # the middle of its box, which poses of datasets are of
+                places.setdefault(view.class_name, view.camera_from_object[:3] @ centres[view.class_name])
             found.append(places)
         missing = np.full(3, np.nan)
         names = sorted({name for places in found for name in places})

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.export.bop_read import BopDataset, BopLabels, models_folder, naming, read_mapping, read_models
-from dr_env.spatial import Intrinsics
+from dr_env.spatial import Array, Intrinsics, project
 from dr_env.vision.bop_files import BopFiles, Kind, SceneFiles, ShardFiles
 from dr_env.vision.models import check_models, object_models
 from dr_env.vision.pictures import open_pictures, read_intrinsics
@@ -92,6 +92,10 @@ class LabelledImages:
         annotations = tuple(self._annotation(labels, i, camera) for i in self._kept(labels))
         return Sample(name, image, camera, annotations, labels.camera_from_world, scene, number)
 
+    def number(self, index: int) -> tuple[int, int]:
+        """The numbers of an image's scene and of itself in it."""
+        return self._files.place(index)[1:]
+
     def masks(self, index: int) -> tuple[NDArray[np.bool_], ...]:
         """The visible mask (h, w) of each annotation of an image. Raises DREnvError naming one that is missing."""
         labels = self._files.labels(index)
@@ -100,6 +104,8 @@ class LabelledImages:
     def depth(self, index: int) -> NDArray[np.float32] | None:
         """The depth (h, w) of an image's scene, metres along z; 0 where it is missing; None where there is none."""
         depth, labels = self._files.depth(index), self._files.labels(index)
+        if depth is not None:
+            _check_size(depth.shape, self.origin, f"{self._files.place(index)[0]}: depth")
         if depth is None or labels.distortion is None:
             return depth
         return rectified(depth, self._camera(labels), labels.distortion, blend=False)
@@ -126,8 +132,23 @@ class LabelledImages:
         for key in ("bbox_visib", "bbox_obj"):
             x, y, width, height = map(float, info[key])
             box = None if width < 0 or height < 0 else (x, y, width + 1, height + 1)
-            boxes.append(box and (rectified_box(box, camera, labels.distortion) if labels.distortion else box))
+            boxes.append(box)
+        if labels.distortion is not None:
+            seen, whole = boxes
+            boxes[0] = seen and rectified_box(seen, camera, labels.distortion)
+            # an outline may reach to where a lens shows nothing: of the mesh, then
+            boxes[1] = whole and (_projected_box(self._models[class_id], pose, camera) or boxes[0])
         return Annotation(class_id, pose, boxes[0], boxes[1], float(info["visib_fract"]))
+
+
+def _projected_box(model: ObjectModel, pose: Array, camera: Intrinsics) -> FloatBox | None:
+    """The box around a mesh at a pose; None where some of it is behind the camera."""
+    points = model.vertices @ pose[:3, :3].T + pose[:3, 3]
+    if points[:, 2].min() <= 0:
+        return None
+    pixels = project(points, camera) + 0.5
+    low, high = pixels.min(0), pixels.max(0)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
 def open_images(path: Path, split: str | None = None, image: Kind = "sensed") -> LabelledImages:

@@ -262,7 +262,8 @@ class KeypointEstimator(Estimator):
         peaks = _peaks(self._own(output, {"row": rows}))
         places, confidence = (each.double().cpu().numpy() for each in peaks)
         made: list[Estimate] = []
-        for (number, square), place, sure in zip(wanted, places, confidence, strict=True):
+        given = [box for number in boxes for box in boxes[number]]
+        for (number, square), box, place, sure in zip(wanted, given, places, confidence, strict=True):
             pixels = move(undo(place_in(square)), place)
             row = self._rows[number]
             pose = self._solve(row, pixels, sure, sample.intrinsics, square[2])
@@ -270,7 +271,7 @@ class KeypointEstimator(Estimator):
                 middle = pose[:3] @ np.append(self.points[row, 0, -1].double().cpu().numpy(), 1)
                 nearer = np.exp(-float(self.shrink[row]) * (1 - sure.mean()))
                 pose[:3, 3] += (nearer - 1) * middle  # along the line of sight
-                made.append(Estimate(number, pose, float(sure.mean()), pixels))
+                made.append(Estimate(number, pose, float(sure.mean()), pixels, box))
         return made
 
     def _solve(self, row: int, pixels: Array, sure: Array, camera: Intrinsics, side: float) -> Array | None:

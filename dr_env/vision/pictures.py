@@ -46,7 +46,7 @@ class Pictures:
         path = self._files[index]
         with naming(path):
             data = path.read_bytes()
-        image = colour_image(data, str(path))
+        image = colour_image(data, str(path), upright=True)
         height, width = image.shape[:2]
         camera = self._intrinsics
         if camera is None:
@@ -106,9 +106,12 @@ def read_intrinsics(path: Path) -> Intrinsics:
         return Intrinsics(int(form["width"]), int(form["height"]), *focal)
 
 
-def colour_image(data: bytes, what: str) -> NDArray[np.uint8]:
-    """Any picture as (h, w, 3) uint8 RGB. Raises DREnvError naming `what` where it is none."""
-    image = decode_image(data, what, upright=True)
+def colour_image(data: bytes, what: str, upright: bool = False) -> NDArray[np.uint8]:
+    """Any picture as (h, w, 3) uint8 RGB. Raises DREnvError naming `what` where it is none.
+
+    With `upright` it is turned as its EXIF orientation says; images of datasets stand as their labels do.
+    """
+    image = decode_image(data, what, upright=upright)
     if image.dtype != np.uint8:
         raise DREnvError(f"{what}: got {image.dtype} pixels, expected 8 bits")
     return np.ascontiguousarray(image[..., :3] if image.ndim == 3 else np.repeat(image[..., None], 3, -1))

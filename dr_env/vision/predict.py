@@ -96,6 +96,11 @@ def predict(estimator: Estimator, pictures: Images, boxes: Boxes | None) -> list
         sample = pictures[index]
         height, width = sample.image.shape[:2]
         given = boxes or {k: [(0.0, 0.0, float(width), float(height))] for k in estimator.models}
+        for x, y, w, h in (box for each in given.values() for box in each):
+            if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+                raise DREnvError(
+                    f"--box {x:g},{y:g},{w:g},{h:g}: lies outside the {width} x {height} pixels of {sample.name}"
+                )
         looks.append(look_at(estimator, index, sample, given))
     return looks
 
@@ -139,6 +144,8 @@ def _row(estimate: Estimate, estimator: Estimator) -> dict[str, object]:
     }
     if estimator.rotates:
         row["camera_from_object"] = pose.reshape(-1).tolist()
+    if estimate.box is not None:
+        row["box"] = list(estimate.box)
     if estimate.keypoints is not None:
         row["keypoints"] = np.asarray(estimate.keypoints).tolist()
     return row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ def bop_csv(looks: Iterable[Look]) -> str:
             row = (look.scene_id, look.image_id, estimate.class_id, f"{estimate.score:.6g}")
             writer.writerow((*row, rotation, shift, f"{look.seconds:.6g}"))
     return text.getvalue()
+
+
+def check_numbers(numbers: Iterable[tuple[int, int]], name: str) -> None:
+    """Raises DREnvError where two images have the same scene and number, which BOP's results could not tell apart."""
+    (scene, image), most = Counter(numbers).most_common(1)[0]
+    if most > 1:
+        raise DREnvError(
+            f"{name}: {most} images are number {image} of scene {scene}, which results could not tell apart; "
+            "expected one --split"
+        )
 
 
 def objects_csv(evaluation: Evaluation) -> str:

@@ -131,7 +131,7 @@ def score(judged: Judged, models: Mapping[int, ObjectModel], left_out: Mapping[s
         resamples = int(np.clip(_WEIGHTS / len(rows), 200, 2000))
         weights = resampled_by_group(judged.look[rows], generator("vision/scores", name), resamples)
         groups[name] = {
-            key: _estimate(statistic, value[rows], judged.look[rows], weights)
+            key: _estimate(statistic, value[rows], judged.look[rows], weights, share=not key.endswith("_cm"))
             for key, (statistic, value) in values.items()
             if np.isfinite(value[rows]).any()
         }
@@ -170,12 +170,14 @@ def _values(judged: Judged, diameter: Array, symmetric: NDArray[np.bool_]) -> di
     return made
 
 
-def _estimate(statistic: str, values: Array, look: NDArray[np.intp], weights: NDArray[np.float32]) -> Estimate:
+def _estimate(
+    statistic: str, values: Array, look: NDArray[np.intp], weights: NDArray[np.float32], share: bool
+) -> Estimate:
     kept = np.isfinite(values)
     given, resampled = values[kept], weights[:, kept]
     if statistic != "mean":
         return weighted_quantile(given, {"median": 0.5, "p90": 0.9}[statistic], resampled)
-    if len(set(given.tolist())) == 1 and given[0] in (0.0, 1.0):
+    if share and len(set(given.tolist())) == 1 and given[0] in (0.0, 1.0):
         # every image says the same, which no resampling questions; Wilson's interval does
         return proportion(np.full(len(np.unique(look[kept])), bool(given[0])))
     return weighted_mean(given, resampled)

@@ -380,3 +380,20 @@ def _a_child() -> int:
     import multiprocessing
 
     return next(child.pid for child in multiprocessing.active_children() if child.pid)
+
+
+def test_files_that_a_failing_machine_cut_are_made_again(reference: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    made = dataclasses.replace(request(reference / "blocks.xml"), formats=("bop",))
+    export(made, tmp_path / "whole")
+
+    def stop(done: int, *_: object) -> None:
+        if done >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(made, root, progress=stop)
+    (first,) = sorted((root / ".partial").rglob("depth/000000.png"))
+    first.write_bytes(first.read_bytes()[:20])
+    export(made, root)
+    assert contents(root) == contents(tmp_path / "whole")

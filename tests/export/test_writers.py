@@ -261,6 +261,7 @@ def test_yolo_rows(dataset: Path) -> None:
     assert data["kpt_shape"] == [8, 3]
     assert data["train"] == "images/train"
     assert data["val"] == "images/val"
+    assert "path" not in data  # which would be looked for where the training is started
     assert "flip_idx" not in data  # boxes of which nothing says how they are mirrored
 
 
@@ -310,3 +311,11 @@ def test_bad_formats_and_layouts() -> None:
         Layout(10, 64, 48, shard=1001)
     with pytest.raises(DREnvError, match="frames: got 0"):
         Layout(0, 64, 48)
+
+
+def test_a_line_of_pixels_has_a_polygon() -> None:
+    mask = np.zeros((5, 20), bool)
+    mask[2, 3:15] = True
+    assert outline(mask).tolist() == [[3, 2], [14, 2], [14, 2], [3, 2]]
+    mask[2, 5:] = False
+    assert len(outline(mask)) == 0  # two pixels

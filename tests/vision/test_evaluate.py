@@ -7,6 +7,7 @@ import dataclasses
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -308,3 +309,22 @@ def test_outlines_are_drawn_where_the_object_is() -> None:
     middle = np.round(there.mean(1)).astype(int)
     inside = ((middle > 2) & (middle < 197)).all(1)
     assert inside.any() and (drawn[middle[inside, 1], middle[inside, 0], 0] > 200).all()
+
+
+def test_what_is_symmetric_is_what_the_dataset_says() -> None:
+    """A model learned from a scan without symmetries is judged on photographs by theirs, and the other way round."""
+    plain = {k: dataclasses.replace(m, discrete=np.zeros((0, 4, 4)), continuous=()) for k, m in SYMMETRIC.items()}
+
+    class Unaware(Oracle):
+        def estimate(self, sample: Any, boxes: Any = None) -> Any:
+            self.models = SYMMETRIC
+            said = super().estimate(sample, boxes)
+            self.models = plain
+            return said
+
+    data = Boxes(20, models=SYMMETRIC, turned=True)
+    unaware, aware = (
+        evaluate(kind(models, symmetric=True), data) for kind, models in ((Unaware, plain), (Oracle, SYMMETRIC))
+    )
+    assert unaware["adds"].value == aware["adds"].value == 1
+    assert unaware["add"].value == aware["add"].value < 1

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dr_env import DREnvError, Spec
 from dr_env.binding import limited, seen_entries
-from dr_env.export import SourceRequest
+from dr_env.export import ExportRequest, Layout, SourceRequest, export
 from dr_env.vision.glimpse import Glimpser
+from dr_env.vision.images import open_images
 from tests.vision.made_scene import PRIOR, TARGET, request
 
 
@@ -120,3 +122,21 @@ entries:
         assert np.array_equal(glimpse(bright, 2).images, fresh(bright, 2).images)
         assert fresh(bright, 2).images.mean() > dark.mean() + 10
         assert np.array_equal(glimpse(spec, 2).images, dark)
+
+
+def test_positions_are_those_that_datasets_tell(tmp_path: Path) -> None:
+    """Of the middle of a class's box, wherever its own frame is."""
+    task = tmp_path / "task.xml"
+    task.write_text(
+        """<mujoco><statistic extent="1"/><worldbody><light pos="0 0 2"/>
+        <camera name="eye" pos="0 -.6 .5" xyaxes="1 0 0 0 .64 .77"/>
+        <body name="ell" pos="0 0 .05"><freejoint/><geom type="box" size=".02 .03 .05" pos=".06 0 .01"/></body>
+        </worldbody></mujoco>"""
+    )
+    source = SourceRequest(str(task), Spec().to_yaml(), "spec", 3, 64, 48, jitter=0.05)
+    export(ExportRequest(source, Layout(2, 64, 48), ("bop",)), tmp_path / "data")
+    images = open_images(tmp_path / "data")
+    with Glimpser(source, 0) as glimpse:
+        (found,) = glimpse(Spec(), 2, positions=True).positions.values()
+    told = [images[k].annotations[0].camera_from_object[:3, 3] for k in range(2)]
+    assert np.allclose(found, told, atol=1e-5)

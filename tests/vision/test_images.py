@@ -278,3 +278,47 @@ def test_photographs_are_upright(tmp_path: Path) -> None:
     turned, plain = (open_pictures(tmp_path / name)[0].image for name in ("sideways.jpg", "upright.jpg"))
     assert plain.shape == (40, 60, 3) and turned.shape == (60, 40, 3)
     assert turned[:, -5:].mean() > 200 > 50 > turned[:, :20].mean()  # a quarter turn clockwise
+
+
+def test_outlines_that_a_lens_cannot_show_are_the_meshes_own(tmp_path: Path) -> None:
+    lens = Distortion("brown_conrady", (-0.35, 0.0, 0.0, 0.0, 0.0))
+    images = open_images(write(tmp_path / "bent", lens=lens) / "bop")
+    scenes = tmp_path / "bent/bop/train/000000"
+    _edit(scenes / "scene_gt_info.json", lambda form: form["0"][0].update(bbox_obj=[-300, -300, 700, 700]))
+    annotation = images[0].annotations[0]
+    model = images.models[annotation.class_id]
+    pixels = project(apply(annotation.camera_from_object, model.vertices), made.CAMERA) + 0.5
+    assert annotation.box_amodal is not None
+    assert np.allclose(annotation.box_amodal[:2], pixels.min(0)) and np.allclose(
+        annotation.box_amodal[2:], np.ptp(pixels, axis=0)
+    )
+
+
+def test_images_of_datasets_are_not_turned(copy: Path) -> None:
+    scene = copy / "bop/train/000000"
+    before = open_images(copy / "bop")[0].image
+    (scene / "rgb/000000.png").unlink()
+    orientation = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0"
+    data = cv2.imencode(".jpg", before[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
+    data = data[:2] + b"\xff\xe1" + (len(orientation) + 2).to_bytes(2, "big") + orientation + data[2:]
+    (scene / "rgb/000000.jpg").write_bytes(data)
+    plain = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert np.array_equal(open_images(copy / "bop")[0].image, plain)
+    loose = copy / "loose.jpg"
+    loose.write_bytes(data)
+    assert np.array_equal(open_pictures(loose)[0].image, plain[::-1, ::-1])
+
+
+def test_labels_that_lack_something_are_named(copy: Path) -> None:
+    scene = copy / "bop/train/000000"
+    _edit(scene / "scene_gt_info.json", lambda form: form["0"][0].pop("visib_fract"))
+    with pytest.raises(DREnvError, match=r"scene_gt_info.json: image 0: no 'visib_fract'"):
+        open_images(copy / "bop")[0]
+    images = open_images(copy / "bop", "val")
+    (depth,) = sorted((copy / "bop/val/000001/depth").glob("*.png"))
+    cv2.imwrite(str(depth), np.zeros((5, 6), np.uint16))
+    with pytest.raises(DREnvError, match="depth: got 6 x 5 pixels"):
+        images.depth(0)
+    scene.rename(scene.with_name("first"))
+    with pytest.raises(DREnvError, match="expected its number, such as 000001"):
+        open_images(copy / "bop")

@@ -148,10 +148,12 @@ def test_keypoints_from_the_shell(tmp_path: Path, picture: Path, capsys: pytest.
     main([*predict_it, "--K", "100,100,47.5,47.5", "--box", f"{names[0]}:10,10,40,40", "--out", str(out)])
     assert "rotation w x y z" in " ".join(capsys.readouterr().out.split())
     for row in json.loads((out / "estimates.json").read_text())["images"][0]["estimates"]:
+        assert row["box"] == [10, 10, 40, 40]
         assert row["class"] == names[0] and len(row["camera_from_object"]) == 16 and len(row["keypoints"]) == 7
     for more, message in {
         (): "its camera is not known",
         ("--K", "1,1,0,0", "--box", "1,2,3,4"): "CLASS:x,y,w,h",
+        ("--K", "1,1,0,0", "--box", f"{names[0]}:500,500,9,9"): "lies outside the",
     }.items():
         with pytest.raises(SystemExit):
             main([*predict_it, *more])

@@ -22,12 +22,16 @@ from dr_env.files import write_text
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """One polygon (n, 2) around a mask (h, w), in pixel centres; parts are joined where they are nearest.
 
-    Holes are lost: a row has room for a single ring. Fewer than three pixels have none, and give (0, 2).
+    Holes are lost: a row has room for a single ring. Fewer than three pixels have none, and give (0, 2); a line of
+    pixels has the rectangle of its ends.
     """
     found, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     parts = sorted((part[:, 0].astype(np.float64) for part in found), key=lambda part: -len(part))
-    if not parts or sum(map(len, parts)) < 3:
+    if np.count_nonzero(mask) < 3:
         return np.zeros((0, 2))
+    if sum(map(len, parts)) < 3:
+        (left, top), (right, bottom) = np.concatenate(parts)[[0, -1]]
+        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     ring = parts[0]
     for part in parts[1:]:
         apart = np.square(ring[:, None] - part[None]).sum(-1)  # (ring, part)
@@ -76,8 +80,7 @@ class Yolo:
     def finish(self, records: Iterable[Record], root: Path) -> None:
         """Writes data.yaml."""
         train = f"images/{self._layout.split}"
-        data: dict[str, Any] = {
-            "path": ".",
+        data: dict[str, Any] = {  # without a `path`, folders are beside this file, wherever it is read from
             "train": train,
             "val": "images/val" if "val" in self._layout.splits else train,
             "names": {self._numbers[class_id]: kind.name for class_id, kind in self._classes.items()},
