@@ -74,6 +74,10 @@ class Run:
                 raise DREnvError(f"{path} {key}: missing; keys: {', '.join(_KEYS)}")
         return data
 
+    def record(self, changed: Mapping[str, Any]) -> None:
+        """Changes what `config` says."""
+        write_text(self.folder / "config.json", json.dumps({**self.config, **changed}, indent=2))
+
     @property
     def spec(self) -> Spec:
         """The Spec that the run trains under."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 from dr_env import DREnvError
+from dr_env.rng import digest
 from dr_env.spec import read_settings
 from dr_env.spec.explain import explain
 
@@ -33,7 +35,7 @@ class PPOConfig(BaseModel):
     total_steps: PositiveInt = Field(default=1_000_000, description="environment steps in all")
     num_envs: PositiveInt = Field(default=128, description="environments stepped together")
     n_steps: PositiveInt = Field(default=32, description="steps of each environment between updates")
-    batch_size: PositiveInt = 512
+    batch_size: int = Field(default=512, ge=2)
     n_epochs: PositiveInt = 10
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "linear"] = Field(default="linear", description="linear: the rate falls to 0")
@@ -95,3 +97,24 @@ class PPOConfig(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise DREnvError(explain(error, source, {}, lambda _: cls)) from None
+
+
+class LinearRate:
+    """A learning rate that falls from `initial` to 0 with the progress that remains.
+
+    SB3 asks for it after a rollout, the last of which may reach beyond the steps wanted: what remains is then negative.
+    A training of one rollout learns at the full rate.
+    """
+
+    def __init__(self, config: PPOConfig) -> None:
+        self.initial = config.learning_rate
+        self._once = config.num_envs * config.n_steps >= config.total_steps
+
+    def __call__(self, remaining: float) -> float:
+        return self.initial if self._once else self.initial * max(remaining, 0.0)
+
+
+def settings_digest(recorded: Mapping[str, Any]) -> str:
+    """What a run was trained with, less its seed and how long: equal for runs that differ by these alone."""
+    settings = {name: value for name, value in recorded["ppo"].items() if name != "total_steps"}
+    return f"{digest(json.dumps([recorded['algorithm'], settings], sort_keys=True)):016x}"

@@ -278,7 +278,8 @@ def _flat(observations: Any, axes: int) -> Any:
     """Observations with their first axes made one."""
     if isinstance(observations, dict):
         return {key: _flat(part, axes) for key, part in observations.items()}
-    return observations.reshape(-1, *observations.shape[axes:])
+    together = math.prod(observations.shape[:axes])  # which -1 does not tell of nothing
+    return observations.reshape(together, *observations.shape[axes:])
 
 
 def _stacked(observations: tuple[Any, ...]) -> Any:

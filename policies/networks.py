@@ -111,6 +111,9 @@ class AsymmetricActorCriticPolicy(ActorCriticPolicy):
         kwargs |= {"features_extractor_class": Inputs, "features_extractor_kwargs": {"frames": frames}}
         super().__init__(observation_space, action_space, lr_schedule, share_features_extractor=False, **kwargs)
 
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "frames": self._frames}
+
     def _build_mlp_extractor(self) -> None:
         actor = Inputs(self.observation_space, context=False, frames=self._frames).to(self.device)
         self.features_extractor = self.pi_features_extractor = actor
@@ -137,6 +140,9 @@ class AsymmetricSACPolicy(SACPolicy):
         self._frames = frames
         kwargs |= {"features_extractor_class": Inputs, "features_extractor_kwargs": {"frames": frames}}
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "frames": self._frames}
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         """The actor, without context."""

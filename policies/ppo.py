@@ -25,7 +25,7 @@ from dr_env.files import write_text
 from dr_env.rng import digest
 from dr_env.tuning import Tuner
 from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_steps, read_tuner
-from policies.config import PPOConfig
+from policies.config import LinearRate, PPOConfig, settings_digest
 from policies.curriculum import CurriculumCallback
 from policies.history import HistoryVecEnv, RememberingPolicy
 from policies.lean import LeanPPO
@@ -49,6 +49,8 @@ class PPOTrainer:
         if request.steps is not None:
             settings["total_steps"] = request.steps
         config = PPOConfig.for_task(request.task, request.config, settings)
+        if not 0 <= request.seed < 2**32:
+            raise DREnvError(f"seed: got {request.seed}, expected 0 to {2**32 - 1}")
         if config.n_steps * config.num_envs < config.batch_size:
             raise DREnvError(
                 f"batch_size: got {config.batch_size}, expected at most n_steps * num_envs = "
@@ -82,9 +84,12 @@ class PPOTrainer:
         recorded, checkpoint = folder.config, folder.latest()
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
         known_task(recorded["task"], run / "config.json")
-        if steps is not None:
-            config = config.model_copy(update={"total_steps": steps})
         done = read_steps(checkpoint)
+        if steps is not None and steps != config.total_steps:
+            if steps < done:
+                raise DREnvError(f"steps: got {steps}, expected at least the {done} that {run} has taken")
+            config = config.model_copy(update={"total_steps": steps})
+            folder.record({"ppo": config.model_dump(mode="json")})  # the next resumption goes on to there
         # other episodes than those that the first part has seen, the same at every resumption
         seed = digest(recorded["seed"], done) >> 33
         tuner = tuner_of(folder.spec, config, recorded["seed"])
@@ -159,6 +164,7 @@ class PPOTrainer:
             seed=recorded["seed"],
             steps=read_steps(checkpoint),
             curve=folder.curve(),
+            settings=settings_digest(recorded),
         )
 
 
@@ -201,7 +207,7 @@ def ppo_arguments(config: PPOConfig, seed: int) -> dict[str, Any]:
     """SB3's arguments for a configuration, less the environment."""
     return {
         "policy": _policy_class(config),
-        "learning_rate": _Linear(config.learning_rate) if config.schedule == "linear" else config.learning_rate,
+        "learning_rate": LinearRate(config) if config.schedule == "linear" else config.learning_rate,
         "n_steps": config.n_steps,
         "batch_size": config.batch_size,
         "n_epochs": config.n_epochs,
@@ -261,16 +267,6 @@ def _frozen(policy: ActorCriticPolicy, stats: dict[str, NDArray[np.float64]] | N
         return np.asarray(np.clip(actions.numpy(), space.low, space.high))
 
     return act
-
-
-class _Linear:
-    """A learning rate that falls from `initial` to 0 with the progress that remains."""
-
-    def __init__(self, initial: float) -> None:
-        self.initial = initial
-
-    def __call__(self, remaining: float) -> float:
-        return self.initial * remaining
 
 
 class _Progress(BaseCallback):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from dr_env import Draw, DREnvError, VectorEnv
+from dr_env.envs.goals import TOLD
 
 
 class SB3VecEnv(VecEnv):
@@ -28,6 +29,8 @@ class SB3VecEnv(VecEnv):
     """
 
     def __init__(self, env: VectorEnv) -> None:
+        if not isinstance(env, VectorEnv):
+            raise DREnvError(f"env: got {type(env).__name__}, expected a dr_env.VectorEnv of states")
         if env.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise DREnvError(f"autoreset_mode: got {env.autoreset_mode}, expected SAME_STEP, which SB3 needs")
         actions = env.single_action_space
@@ -37,7 +40,10 @@ class SB3VecEnv(VecEnv):
                 "bounds; give each actuator a ctrlrange"
             )
         self.env = env
+        self.metadata = env.metadata
         super().__init__(env.num_envs, _float32_space(env.single_observation_space), env.single_action_space)
+        goals = isinstance(self.observation_space, gym.spaces.Dict) and "desired_goal" in self.observation_space.spaces
+        self._told = frozenset(TOLD if goals else ())
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
         self._earned = 0.0
@@ -49,9 +55,12 @@ class SB3VecEnv(VecEnv):
 
     def reset(self) -> VecEnvObs:
         """Starts new episodes everywhere."""
-        seed = self._seeds[0]
-        observations, _ = self.env.reset(seed=seed)
+        options = [given for given in self._options if given]
+        if any(given != options[0] for given in options):
+            raise DREnvError(f"options: got {options}, expected the same for all environments of a batch")
+        observations, _ = self.env.reset(seed=self._seeds[0], options=options[0] if options else None)
         self._reset_seeds()
+        self._reset_options()
         self._returns[:] = 0
         self._lengths[:] = 0
         shown: VecEnvObs = _float32(observations)
@@ -87,8 +96,11 @@ class SB3VecEnv(VecEnv):
                     drawn = info["final_info"].get("dr", {})
                     values = {name: column[i] for name, column in drawn.items() if not name.startswith("_")}
                     infos[i]["dr_failure"] = Draw(values, self.env.plan.binding)
-            self._returns[done] = 0
-            self._lengths[done] = 0
+        for name in self._told.intersection(info):  # what hindsight needs of each step
+            for one, value in zip(infos, info[name], strict=True):
+                one[name] = value
+        self._returns[done] = 0
+        self._lengths[done] = 0
         return _float32(observations), rewards.astype(np.float32), done, infos
 
     def pop_reward_mean(self) -> float:

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import os
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -189,15 +190,24 @@ def _common_task(runs: tuple[Path, ...], policies: list[TrainedPolicy]) -> Task:
 
 
 def _group(runs: tuple[Path, ...], policies: list[TrainedPolicy], default: Spec) -> dict[str, list[int]]:
-    """Runs by what they were trained under: plain, randomized, or the folder's name."""
-    groups: dict[tuple[str, int], list[int]] = {}
+    """Runs that differ by their seeds alone, by what they were trained under: plain, randomized, or a folder's name.
+
+    Where several groups were trained under one Spec, with other settings or for other steps, all have their folders'
+    names.
+    """
+    groups: dict[tuple[str, int, str, int], list[int]] = {}
     for i, policy in enumerate(policies):
-        groups.setdefault((policy.randomization.digest(), policy.steps), []).append(i)
+        of = policy.randomization.digest(), policy.steps, policy.settings
+        repeated = sum(policies[j].seed == policy.seed for k in groups if k[:3] == of for j in groups[k])
+        groups.setdefault((*of, repeated), []).append(i)  # two runs of one seed are not two seeds
+    kinds = Counter(drawn for drawn, *_ in groups)
     named: dict[str, list[int]] = {}
-    for members in groups.values():
-        spec = policies[members[0]].randomization
-        name = "plain" if not spec.entries else "randomized" if spec == default else runs[members[0]].name
-        named[name if name not in named else str(runs[members[0]])] = members
+    for (drawn, *_), members in groups.items():
+        spec, folder = policies[members[0]].randomization, runs[members[0]]
+        name = "plain" if not spec.entries else "randomized" if spec == default else folder.name
+        if kinds[drawn] > 1:
+            name = folder.name
+        named[name if name not in named else str(folder)] = members
     return named
 
 

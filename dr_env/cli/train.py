@@ -10,7 +10,6 @@ import yaml
 
 from dr_env.envs import TrainRequest, as_spec, is_task_file, make_task, make_trainer, task_name
 from dr_env.errors import DREnvError
-from dr_env.spec import Spec
 
 Settings = Annotated[
     tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"), tyro.conf.UseAppendAction
@@ -62,7 +61,7 @@ def train(
             raise DREnvError("expected a task, such as `dr-env train half_cheetah`, or --resume RUN")
         made = make_task(task)
         name = task_name(task)
-        spec = Spec() if randomization == "none" else as_spec(randomization, made)
+        spec = as_spec(randomization, made)
         world = randomization if randomization in ("default", "none") else Path(randomization).stem
         request = TrainRequest(
             task=name,

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan, Rows
+from dr_env.envs.goals import compute_reward
 from dr_env.envs.randomization import Randomization
 from dr_env.envs.task import Task
 from dr_env.envs.vector import VectorEnv
@@ -142,17 +143,8 @@ class GoalEnv(Env):
     """
 
     def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
-        """The reward of goals, (goal,) or many of them (n, goal), whatever state they come from.
-
-        What goals alone decide, plus the `reward_shaping` of the step that `info` (one, or one for each) tells of.
-        Where readings err the `achieved_goal` that `info` tells of counts, which is what the step came to in truth.
-        """
-        achieved, desired = np.atleast_2d(achieved_goal), np.atleast_2d(desired_goal)
-        infos = [info] if isinstance(info, Mapping) else info
-        achieved = np.stack([each.get("achieved_goal", own) for each, own in zip(infos, achieved, strict=True)])
-        shaping = np.array([each.get("reward_shaping", 0.0) for each in infos])
-        rewards = self.task.goal_reward(achieved, desired) + shaping
-        return rewards if np.ndim(achieved_goal) == 2 else float(rewards[0])
+        """The reward of any goals; see `dr_env.envs.goals.compute_reward`."""
+        return compute_reward(self.task, achieved_goal, desired_goal, info)
 
 
 def _item(value: Any) -> Any:

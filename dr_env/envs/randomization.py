@@ -11,7 +11,7 @@ from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 Randomization = Spec | str | Path | Mapping[str, Any] | None
-"""A Spec, a YAML file, its plain data, "default" for the task's own, or None for nothing."""
+"""A Spec, a YAML file, its plain data, "default" for the task's own, or None or "none" for nothing."""
 
 
 def as_spec(randomization: Randomization, task: Task | None = None) -> Spec:
@@ -21,7 +21,7 @@ def as_spec(randomization: Randomization, task: Task | None = None) -> Spec:
         randomization: what was given.
         task: whose own Spec is "default".
     """
-    if randomization is None:
+    if randomization is None or randomization == "none":
         return Spec()
     if isinstance(randomization, Spec):
         return randomization

@@ -159,6 +159,9 @@ def make_vector_env(
     spec = as_spec(randomization, made)
     if observation == "state":
         return VectorEnv(made, num_envs, spec, **arguments)
+    mode = arguments.pop("autoreset_mode", AutoresetMode.SAME_STEP)
+    if AutoresetMode(mode) is not AutoresetMode.SAME_STEP:
+        raise DREnvError(f"autoreset_mode: got {mode}, expected SAME_STEP, which pictures have")
     arguments |= {"render_mode": "rgb_array", "autoreset_mode": AutoresetMode.DISABLED}
     return PixelVectorEnv(VectorEnv(made, num_envs, spec, **arguments), observation, stack)
 

@@ -44,6 +44,8 @@ class Task(ABC):
     """The Gymnasium environment that the task equals under an empty Spec, if there is one."""
     goal: ClassVar[int] = 0
     """How many numbers a goal has; then an observation ends with the achieved and the desired goal."""
+    shaped: ClassVar[bool] = False
+    """Whether rewards have a term `reward_shaping` beside what goals decide."""
     camera: ClassVar[str | None] = None
     """The model's camera that videos are taken with, or None for a free one."""
 

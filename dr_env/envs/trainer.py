@@ -43,6 +43,7 @@ class TrainedPolicy:
     seed: int
     steps: int
     curve: list[dict[str, float]]  # learning curve: steps, return_mean, length_mean, seconds, frames_per_s
+    settings: str = ""  # a digest of what it was trained with beside Spec, seed and steps
     context: Context = "hidden"  # what `VectorEnv` must show it; `observed` needs worlds of its own Spec
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dr_env.binding import DIVERGED, BatchRows, Plan, build_model, compile_model, is_more_than_state
 from dr_env.envs.forces import FIELD, with_external_forces
+from dr_env.envs.goals import compute_reward
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.initial import InitialState
 from dr_env.envs.keys import EpisodeKeys
@@ -357,6 +358,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         return failed
 
     # pictures
+
+    def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
+        """The reward of any goals; see `dr_env.envs.goals.compute_reward`."""
+        return compute_reward(self.task, achieved_goal, desired_goal, info)
 
     def render(self, ids: Sequence[int] | None = None) -> tuple[NDArray[np.uint8], ...] | None:
         """RGB images (height, width, 3) of the environments `ids`, by default all, each with its own model."""

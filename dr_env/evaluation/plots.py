@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 
 from dr_env.evaluation.figures import COLOURS, figure_of, png
@@ -20,16 +22,24 @@ def learning_curves(comparison: Comparison) -> str | None:
     if not any(key in row for curve in curves for row in curve):
         return None
     figure, (axis,) = figure_of(5.2, 3.2)
-    for colour, arm in zip(COLOURS, comparison.arms, strict=False):
+    for colour, arm in zip(cycle(COLOURS), comparison.arms, strict=False):
         for i, curve in enumerate(arm.curves):
             rows = [row for row in curve if key in row]
             x, y = [row["steps"] for row in rows], [row[key] for row in rows]
-            axis.plot(x, y, color=colour, alpha=0.9, lw=1.2, label=arm.name if i == 0 else None)
+            mark = "o" if len(x) < 3 else None  # a line of one point is not seen
+            axis.plot(x, y, color=colour, alpha=0.9, lw=1.2, marker=mark, label=arm.name if i == 0 else None)
     axis.set(xlabel="environment steps", ylabel=label)
-    axis.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1e6:g} M" if steps >= 1e6 else f"{steps / 1e3:g} k")
+    axis.xaxis.set_major_formatter(lambda steps, _: _short(steps))
     axis.locator_params(axis="x", nbins=6)
     axis.legend(frameon=False)
     return png(figure)
+
+
+def _short(steps: float) -> str:
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if steps >= size:
+            return f"{steps / size:g}{unit}"
+    return f"{steps:g}"
 
 
 def return_distributions(comparison: Comparison) -> str:
@@ -40,7 +50,7 @@ def return_distributions(comparison: Comparison) -> str:
     margin = max(0.05 * (top - low), 0.02 * abs(top), 1e-3)
     jitter = np.random.default_rng(0)
     for axis, world in zip(axes, comparison.worlds, strict=True):
-        for k, (colour, arm) in enumerate(zip(COLOURS, comparison.arms, strict=False)):
+        for k, (colour, arm) in enumerate(zip(cycle(COLOURS), comparison.arms, strict=False)):
             returns = np.concatenate([outcome.returns for outcome in arm.outcomes[world]])
             axis.scatter(k + jitter.uniform(-0.22, 0.22, len(returns)), returns, s=6, color=colour, alpha=0.35, lw=0)
             score = arm.estimate(world)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 
 from dr_env.evaluation.explanation import Explanation
@@ -21,7 +23,7 @@ def shares(explanation: Explanation) -> str | None:
     arms = list(explanation.arms)
     height = 0.8 / len(arms)
     figure, (axis,) = figure_of(7.6, 0.9 + 0.34 * len(worst) * max(1.0, 0.55 * len(arms)))
-    for k, (arm, colour) in enumerate(zip(arms, COLOURS, strict=False)):
+    for k, (arm, colour) in enumerate(zip(arms, cycle(COLOURS), strict=False)):
         label: str | None = arm
         for row, parameter in enumerate(worst):
             effect = explanation.effect(arm, parameter)
@@ -51,7 +53,7 @@ def curves(explanation: Explanation) -> str | None:
     figure, axes = panels(len(chosen))
     for axis, i in zip(axes, chosen, strict=True):
         parameter = explanation.parameters[i]
-        for arm, colour in zip(explanation.arms, COLOURS, strict=False):
+        for arm, colour in zip(explanation.arms, cycle(COLOURS), strict=False):
             returns, x = explanation.returns[arm], parameter.values
             axis.scatter(x, returns, s=4, color=colour, alpha=0.15, lw=0)
             levels = np.unique(x)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def write_report(
         versions=versions,
         links=links or {},
         estimators=[(score, os.path.relpath(score.page, folder)) for score in estimators],
-        colours=dict(zip([arm.name for arm in comparison.arms], COLOURS, strict=False)),
+        colours=dict(zip([arm.name for arm in comparison.arms], cycle(COLOURS), strict=False)),
     )
     found = {**comparison.to_dict(), **explanation.to_dict(), "versions": versions}
     write_text(folder / "report.json", json.dumps(found, indent=1))

@@ -7,6 +7,7 @@ Agarwal et al., "Deep reinforcement learning at the edge of the statistical prec
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,20 @@ class Estimate:
         return self.low <= other.high and other.low <= self.high
 
     def __str__(self) -> str:
-        return f"{self.value:.0f} [{self.low:.0f}, {self.high:.0f}]"
+        value, low, high = self.texts()
+        return f"{value} [{low}, {high}]"
+
+    def texts(self) -> tuple[str, str, str]:
+        """The three numbers with as many decimals as the interval's width is worth: two digits of it, or none."""
+        width = self.high - self.low
+        digits = 0
+        if 0 < width < 100 and np.isfinite(width):
+            digits = min(max(0, 1 - math.floor(math.log10(width))), 6)
+        elif not width:
+            digits = 0 if abs(self.value) >= 100 or self.value == round(self.value) else 3
+        shown = (f"{number:.{digits}f}" for number in (self.value, self.low, self.high))
+        value, low, high = (text.removeprefix("-") if not float(text) else text for text in shown)
+        return value, low, high
 
 
 def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -122,6 +123,10 @@ def test_nothing_varies(tmp_path: Path) -> None:
     worlds = ("nominal", WORLD, "target")
     arm = Arm("a", ("a",), (0,), 1, ([],), dict.fromkeys(worlds, (outcome,)))
     comparison = Comparison("hopper", worlds, (arm,), {WORLD: 64}, 0, "t.yaml", ())
+    many = tuple(dataclasses.replace(arm, name=f"arm{i}") for i in range(8))  # more than there are colours
+    several = dataclasses.replace(comparison, arms=many)
+    page = write_report(several, explain(several, []), tmp_path / "many", {}, [], {}).read_text()
+    assert all(f"</span>{each.name}</td>" in page for each in many)
     found = explain(comparison, [])
     assert found.remark("a") == "Nothing varies in the randomized world."
     assert "Nothing varies" in write_report(comparison, found, tmp_path, {}, [], {}).read_text()

@@ -3,7 +3,13 @@ import pytest
 from scipy import stats
 
 from dr_env.evaluation import Estimate, estimate, interquartile_mean
-from dr_env.evaluation.statistics import binned, proportion, resampled_by_group, weighted_mean, weighted_quantile
+from dr_env.evaluation.statistics import (
+    binned,
+    proportion,
+    resampled_by_group,
+    weighted_mean,
+    weighted_quantile,
+)
 
 
 def test_interquartile_mean_is_scipys_trimmed_mean() -> None:
@@ -71,3 +77,18 @@ def test_quantiles_of_weighted_values() -> None:
     repeated = np.sort(np.repeat(values, row))
     single = weighted_quantile(values, 0.9, np.stack([weights[7], weights[7]]))
     assert single.value == single.low == repeated[int(np.ceil(0.9 * len(repeated))) - 1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((2793.2, 2785.1, 2801.4), "2793 [2785, 2801]"),
+        ((0.42, 0.40, 0.45), "0.420 [0.400, 0.450]"),
+        ((-0.026, -0.027, -0.025), "-0.0260 [-0.0270, -0.0250]"),
+        ((12.34, 11.0, 14.0), "12.3 [11.0, 14.0]"),
+        ((-0.0001, -0.6, 0.6), "0.0 [-0.6, 0.6]"),
+        ((3.0, 3.0, 3.0), "3 [3, 3]"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_interval_is_worth(numbers: tuple[float, float, float], text: str) -> None:
+    assert str(Estimate(*numbers)) == text

@@ -112,6 +112,9 @@ def test_resume_goes_on(tmp_path: Path) -> None:
     assert steps[-1] == 3072
     assert _weights(run) != before
     assert PPOTrainer().load(run).steps == 3072
+    assert Run(run).config["ppo"]["total_steps"] == 3072  # to where the next resumption goes
+    with pytest.raises(DREnvError, match="steps: got 512, expected at least the 3072"):
+        PPOTrainer().resume(run, 512, quiet=True)
 
 
 TRAIN = [
