@@ -140,9 +140,17 @@ def _folds(logs: tuple[Log, ...], count: int) -> list[tuple[tuple[Log, ...], tup
     """Recordings to fit and recordings to score on, for each fold; every recording is left out once."""
     if count == 0:
         return []
-    if not 2 <= count <= len(logs):
-        raise DREnvError(f"--folds: got {count}, expected 2 to {len(logs)}, the number of recordings, or 0")
-    return [(tuple(log for i, log in enumerate(logs) if i % count != k), tuple(logs[k::count])) for k in range(count)]
+    sources = [re.sub(r" part \d+$", "", log.name) for log in logs]  # what a gap has cut apart is one recording
+    order = {source: i for i, source in enumerate(dict.fromkeys(sources))}
+    groups = [order[source] for source in sources] if len(order) > 1 else list(range(len(logs)))
+    known = max(groups) + 1
+    if not 2 <= count <= known:
+        raise DREnvError(f"--folds: got {count}, expected 2 to {known}, the number of recordings, or 0")
+    numbered = list(zip(groups, logs, strict=True))
+    return [
+        (tuple(log for i, log in numbered if i % count != k), tuple(log for i, log in numbered if i % count == k))
+        for k in range(count)
+    ]
 
 
 def _run(

@@ -116,7 +116,7 @@ def tell(
             value, steps = return_of_log(known_task(found.settings.task, study), log)
             values = [value]
         sim = objective_of(found, 0, True).steps_of(found.trial(trial).run)
-        found.tell(trial, values, Ledger(steps, max(1, len(values)), sim, int(sim > 0)))
+        found.tell(trial, values, Ledger(steps, len(values), sim, int(sim > 0)))
     finally:
         found.close()
     show(study)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dr_env.envs.task import state_names
 from dr_env.envs.windows import Windows
 from dr_env.tuning.rotation import rotation_between
-from dr_env.tuning.white import white_noise
+from dr_env.tuning.white import of_thirds, white_noise
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -108,18 +108,36 @@ class Readings:
         return np.where(out > 1e-9, out, moving.min() if len(moving) else 1.0)
 
     def noise(self, differences: Array | None = None) -> Array:
-        """Standard deviations of white noise, (m,), from third differences within windows; 0 where too few.
+        """Standard deviations of white noise, (m,), from third differences within windows.
+
+        Of windows too short for that, from those along the recordings; 0 where there are too few.
 
         Args:
             differences: (K, m) of a simulation from what was measured: where it is near, they hold less motion that
                 could be taken for noise; the lesser of both counts.
         """
         window = self._windows.window
+        if not (window[3:] == window[:-3]).any():
+            return self._noise_along()
         found = white_noise(self.motion, window)
         if differences is None:
             return found
         lost = np.isnan(differences).all(axis=0)  # the simulation diverged, and tells nothing
         return np.where(lost, found, np.minimum(found, white_noise(differences, window)))
+
+    def _noise_along(self) -> Array:
+        """White noise from third differences along recordings, across windows, of samples at equal distances."""
+        w = self._windows
+        log, time = w.log[w.window], np.round(w.start[w.window] + w.offset, 9)
+        _, order = np.unique(np.stack([log, time]), axis=1, return_index=True)  # windows may overlap
+        if len(order) < 4:
+            return np.zeros(len(self.names))
+        gaps = np.lib.stride_tricks.sliding_window_view(np.diff(time[order]), 3)
+        even = (log[order][3:] == log[order][:-3]) & (gaps.max(1) < 1.5 * gaps.min(1))
+        moved = [self.manifold.difference(w.measured_qpos[order][1:], w.measured_qpos[order][:-1])]
+        if self._velocities:
+            moved.append(np.diff(w.measured_qvel[order], axis=0))
+        return of_thirds(np.diff(np.concatenate(moved, axis=1), n=2, axis=0)[even])
 
     def read(
         self, which: slice, done: int, states: Mapping[str, Array], last: Mapping[str, Array], draws: int, out: Array

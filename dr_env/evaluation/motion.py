@@ -103,12 +103,17 @@ def score_motion(
             if measured[:, i].any()
         },
         rest={body.name: _rest(ensemble, window, noise, body) for body in bodies},
-        spread=dict(
-            zip(names, np.sqrt(np.nanvar(np.where(told, ensemble, 0.0), axis=0).mean(axis=0)).tolist(), strict=True)
-        ),
+        spread=dict(zip(names, _spread(ensemble, measured & told).tolist(), strict=True)),
         log_likelihood=float(log_density[measured & told].mean()) if (measured & told).any() else float("nan"),
         diverged=float(lost.mean()) if lost.size else 0.0,
     )
+
+
+def _spread(ensemble: Array, told: NDArray[np.bool_]) -> Array:
+    """Standard deviations (m,) of simulations of what was measured."""
+    with np.errstate(all="ignore"):
+        variance = np.nanvar(np.where(told, ensemble, 0.0), axis=0)
+    return np.asarray(np.sqrt((variance * told).sum(axis=0) / np.maximum(told.sum(axis=0), 1)))
 
 
 def _inside(ensemble: Array, noise: Array, level: float) -> NDArray[np.bool_]:

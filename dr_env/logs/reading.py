@@ -15,7 +15,7 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.logs.mapping import ANGLES, LENGTHS, UNITS, Column, LogMap, parse_key, parse_source
 from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values, gaps
 from dr_env.logs.sources import open_source
-from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, unwrapped, upright
+from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, runs, unwrapped, upright
 from dr_env.tuning.evidence import Log
 
 Array = NDArray[np.float64]
@@ -382,7 +382,9 @@ class _Recording:
                 continue
             linear = width - 4 if count in (3, 6) and width in (4, 7) else width
             out = piece["qvel"][:, first : first + count]
-            if linear:
-                out[good, :linear] = derivative(position[good, :linear], time[good], how, f"{self._name} qpos[{joint}]")
-            if linear < width:
-                out[good, linear:] = angular_velocity(position[good, linear:], time[good], how, self._name)
+            for run in runs(np.flatnonzero(good), time):  # nobody knows how it moved in a hole
+                if linear:
+                    name = f"{self._name} qpos[{joint}]"
+                    out[run, :linear] = derivative(position[run, :linear], time[run], how, name)
+                if linear < width:
+                    out[run, linear:] = angular_velocity(position[run, linear:], time[run], how, self._name)

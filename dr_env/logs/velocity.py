@@ -21,7 +21,7 @@ def derivative(values: Array, time: Array, how: Velocity, name: str) -> Array:
     polynomial to a window around each sample (A. Savitzky and M. Golay, 1964) on a uniform clock, and
     averages less of the motion away than a low-pass filter of the same noise does.
     """
-    if how.method == "central" or len(time) < 5:
+    if how.method == "central" or len(time) < max(5, how.order + 2):
         return np.asarray(np.gradient(values, time, axis=0, edge_order=2 if len(time) > 2 else 1))
     period = float(np.median(np.diff(time)))
     length = min(2 * round(how.window / period / 2) + 1, len(time) - 1 + len(time) % 2)
@@ -36,12 +36,19 @@ def derivative(values: Array, time: Array, how: Velocity, name: str) -> Array:
     return interpolate(slope, uniform, time)
 
 
+def runs(known: NDArray[np.intp], time: Array) -> list[NDArray[np.intp]]:
+    """Samples, numbered as in `time`, in parts without a hole of more than four periods; those of three or more."""
+    periods = np.diff(time[known])
+    holes = np.flatnonzero(periods > 4 * np.median(periods)) + 1
+    return [part for part in np.split(known, holes) if len(part) >= 3]
+
+
 def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) -> Array:
     """Body-frame rates (T, 3) of unit quaternions (T, 4), w first, as a free joint's qvel[3:6]."""
     steps = rotation_between(quaternions[1:], quaternions[:-1]) / np.diff(time)[:, None]
     middles = 0.5 * (time[1:] + time[:-1])
     rates = interpolate(steps, middles, time)
-    if how.method == "central":
+    if how.method == "central" or len(time) < how.order + 2:
         return rates
     period = float(np.median(np.diff(time)))
     length = min(2 * round(how.window / period / 2) + 1, len(time) - 1 + len(time) % 2)

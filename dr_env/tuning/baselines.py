@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from dr_env.distributions import Distribution, LogUniform, Uniform
+from dr_env.distributions import Distribution, Integer, LogUniform, Uniform
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Spec
 from dr_env.tuning.evidence import Kind
@@ -48,7 +48,8 @@ class Uniform20(Baseline[NoOptions]):
     """Plus and minus 20 % about each nominal value, the habit of many papers.
 
     What is scaled varies by 0.8 .. 1.2; what is added or set, by a fifth of the prior's half range about the
-    value that changes nothing, since 20 % of a nominal 0 would be nothing.
+    value that changes nothing, since 20 % of a nominal 0 would be nothing; all of it within bounds. Whole numbers
+    keep their ranges.
     """
 
     name: ClassVar[str] = "uniform20"
@@ -56,20 +57,25 @@ class Uniform20(Baseline[NoOptions]):
     def _result(self) -> Spec:
         changed: dict[str, Distribution] = {}
         for name, drawn in self.prior.drawn.items():
-            if not drawn.tunable or drawn.distribution.size > 1 or drawn.distribution.parents:
+            known = drawn.distribution
+            if not drawn.tunable or known.size > 1 or known.parents or known.discrete:
                 continue
-            low, high = drawn.distribution.span()
+            low, high = known.span()
             if isinstance(drawn, Entry) and drawn.operation == "scale":
-                changed[name] = Uniform(0.8, 1.2)
+                least, most = 0.8, 1.2
             else:
                 middle = drawn.neutral if isinstance(drawn, Entry) else drawn.middle
                 half = 0.2 * 0.5 * (high - low)
-                changed[name] = Uniform(max(low, middle - half), min(high, middle + half))
+                least, most = max(low, middle - half), min(high, middle + half)
+            if drawn.bounds is not None:
+                least, most = max(least, drawn.bounds[0]), min(most, drawn.bounds[1])
+            if least < most:
+                changed[name] = Uniform(least, most)
         return self.prior.with_distributions(changed)
 
 
 class Wide(Baseline[NoOptions]):
-    """Everything that the bounds allow, uniform; uniform in the logarithm where the prior is."""
+    """Everything that the bounds allow, uniform; in the logarithm, or over whole numbers, where the prior is."""
 
     name: ClassVar[str] = "wide"
 
@@ -80,7 +86,8 @@ class Wide(Baseline[NoOptions]):
         for name, drawn in self.prior.drawn.items():
             low, high = numbers.get(f"{name}.low"), numbers.get(f"{name}.high")
             if low is not None and high is not None:
-                kind = LogUniform if isinstance(drawn.distribution, LogUniform) else Uniform
+                known = type(drawn.distribution)
+                kind = known if known in (LogUniform, Integer) else Uniform
                 changed[name] = kind(low.low, high.high)
             elif drawn.tunable and f"{name}.mean" in numbers:
                 mean = numbers[f"{name}.mean"]

@@ -172,9 +172,9 @@ class TargetReturns:
 
     @property
     def score(self) -> float:
-        """The mean return of the episodes that did not fail; NaN where all did."""
+        """The mean return of the episodes that did not fail; NaN, a trial that failed, where more than half did."""
         finite = self.returns[~np.isnan(self.returns)]
-        return float(finite.mean()) if len(finite) else math.nan
+        return float(finite.mean()) if len(finite) and 2 * len(finite) >= len(self.returns) else math.nan
 
     def digest(self) -> str:
         """Sixteen hex digits that name this evidence."""

@@ -18,11 +18,12 @@ from dr_env.tuning.evidence import Kind, TargetTransitions
 from dr_env.tuning.identification import notes_of
 from dr_env.tuning.least_squares import Fit, Problem
 from dr_env.tuning.ledger import Ledger
-from dr_env.tuning.tuner import Simulator, Tuner
+from dr_env.tuning.tuner import Measuring, Simulator, Tuner
 from dr_env.tuning.white import white_noise
 
 Array = NDArray[np.float64]
 
+_REGULAR = 1e-12  # added to variances, so that they have an inverse
 _LEVEL, _NORMAL_90 = 0.9, 1.6449  # a share, and the half width of a normal's middle of that share
 _FURTHER = 4.0  # times the c before
 _LITTLE = 1e-3  # of what the recordings say, beside the prior: a c that leaves no more is the last
@@ -99,21 +100,22 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         simulator = self._simulate(evidence)
         steps = simulator.sim_steps
         coordinates = Coordinates(self.prior, simulator.names, simulator.bounds)
-        mean, covariance = self._posterior or (coordinates.mean, coordinates.covariance)
+        prior = coordinates.covariance
+        mean, covariance = self._posterior or (coordinates.mean, prior)
         precision = _inverse(covariance)
         # a flat prior's moments say how wide it is, but it pulls nowhere; a trace keeps the problem regular
         pull = np.where(coordinates.flat, 0.05, 1.0) if self._posterior is None else np.ones(len(coordinates))
         clusters = _blocks(simulator.clusters)
         fit, problem = self._fit(simulator, coordinates, mean, precision * pull[:, None] * pull, precision, clusters)
         information = problem.information(fit.jacobian, problem.weights(fit.residuals))
-        posterior = self._floored(_inverse(information / problem.dilution + precision))
-        self._wide = posterior
+        posterior = _inverse(information / problem.dilution + precision)
+        self._wide = self._floored(posterior)
         if self.options.spread == "motion":
-            factor = _explain(fit, problem, information, precision, simulator.clusters)
+            factor = _explain(fit, problem, information, precision, simulator)
             self._wide = self._floored(_inverse(information / factor + precision))
-        self._posterior = fit.point, posterior
+        self._posterior = fit.point, posterior + _REGULAR * np.eye(len(posterior))
         self._tuned = coordinates.tuned(fit.point, self._wide)
-        self.notes = tuple(notes_of(coordinates, fit.point, posterior, covariance, problem.gradient(fit)))
+        self.notes = tuple(notes_of(coordinates, fit.point, self._floored(posterior), prior, problem.gradient(fit)))
         self.ledger += Ledger(sim_steps=simulator.sim_steps - steps)
 
     def _fit(
@@ -230,15 +232,18 @@ def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision:
     return factor * windows / max(windows - effective, 1.0)
 
 
-def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, clusters: NDArray[np.intp]) -> float:
+def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, simulator: Simulator) -> float:
     """The least c >= dilution with which the ensemble's middle 90 % holds 90 % of what windows end with.
 
     Simulated, since what is rough is not as its derivatives say; measurement noise widens the bands. As c grows the
     ensemble goes over into the prior's. Where even that does not hold so much, the least c that holds nearly as much
     as the most does.
     """
+    clusters = simulator.clusters
     ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
     noise = white_noise(np.where(problem.measured, fit.residuals, np.nan), clusters)  # (m,)
+    if not noise.any() and isinstance(simulator, Measuring):  # windows of a few samples
+        noise = np.sqrt(2) * simulator.noise() / simulator.scales  # of their ends and of their starts
     dimensions = len(fit.point)
     unit = scipy.stats.qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
     normal = special.ndtri(np.clip(unit, 1e-6, 1 - 1e-6))

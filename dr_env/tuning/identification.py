@@ -17,6 +17,8 @@ _FACE = 1e-3  # of the cube
 _LEAST = 1e-16  # mean square of errors, in their scales
 NOTHING = "nothing could be compared: every simulation diverged, or nothing was measured; what comes out is the prior"
 """What is said where recordings tell nothing at all."""
+APART = "nothing could be compared: no transition has all of what is measured; what comes out is the prior"
+"""What is said where coordinates were measured, but never together."""
 
 
 class Named(Protocol):

@@ -15,7 +15,7 @@ from dr_env.rng import generator
 from dr_env.spec import Spec
 from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.evidence import Evidence, Kind, Log, TargetTransitions
-from dr_env.tuning.identification import NOTHING, notes_of, told_by
+from dr_env.tuning.identification import APART, NOTHING, notes_of, told_by
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.mixed import Mixed, fit
 from dr_env.tuning.problem import Problem
@@ -107,7 +107,7 @@ class LikelihoodTuner(Tuner[OptionsT]):
             low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
             self.belief = Belief(tuple(simulator.names), low, high, mean, covariance)
         else:
-            self.notes = (NOTHING,)
+            self.notes = (APART if problem.apart else NOTHING,)
         self._logs, self._told = logs, self._told + 1
         self.ledger += Ledger(sim_steps=int(simulator.sim_steps))
 

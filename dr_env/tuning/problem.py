@@ -64,6 +64,11 @@ class Problem:
         """Whether nothing was measured that could be compared."""
         return 0 in self.shape
 
+    @property
+    def apart(self) -> bool:
+        """Whether coordinates were measured, but never all of them in one transition."""
+        return bool(self._coordinates.any()) and not len(self._transitions)
+
     def values(self, unit: Array) -> Array:
         """Parameters (n, d) of points in the unit cube."""
         return self.coordinates.from_unit(np.clip(unit, 0.0, 1.0))

@@ -17,11 +17,15 @@ def white_noise(series: Array, window: NDArray[np.intp]) -> Array:
         series: (k, m), NaN where nothing was measured.
         window: (k,) the window that each sample is in.
     """
-    out = np.zeros(series.shape[1])
     if len(series) < _FEW:
-        return out
-    third = np.diff(series, n=3, axis=0)[window[3:] == window[:-3]]
-    for i in range(series.shape[1]):
+        return np.zeros(series.shape[1])
+    return of_thirds(np.diff(series, n=3, axis=0)[window[3:] == window[:-3]])
+
+
+def of_thirds(third: Array) -> Array:
+    """Standard deviations, (m,), of white noise whose third differences these are, (n, m); NaN is left out."""
+    out = np.zeros(third.shape[1])
+    for i in range(third.shape[1]):
         column = third[~np.isnan(third[:, i]), i]
         if len(column):
             out[i] = 1.4826 * float(np.median(np.abs(column))) / np.sqrt(20)  # 20 = 1 + 9 + 9 + 1

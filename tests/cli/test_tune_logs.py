@@ -229,3 +229,18 @@ def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
             main(list(command))
         assert "robbot.xml: no such file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_a_recording_are_left_out_together() -> None:
+    from dr_env.cli.tune_fit import _folds
+    from dr_env.tuning import Log
+
+    def log(name: str) -> Log:
+        return Log(name, np.arange(3.0), np.zeros((3, 1)), np.zeros((3, 1)), np.zeros((3, 0)))
+
+    logs = tuple(map(log, ("a.csv part 1", "a.csv part 2", "b.csv", "c.csv part 1", "c.csv part 2")))
+    for fitted, scored in _folds(logs, 3):
+        assert {one.name[0] for one in fitted} & {one.name[0] for one in scored} == set()
+    with pytest.raises(dr_env.DREnvError, match="expected 2 to 3, the number of recordings"):
+        _folds(logs, 4)
+    assert [len(scored) for _, scored in _folds(logs[:2], 2)] == [1, 1]  # of a single one its parts

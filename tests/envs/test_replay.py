@@ -263,3 +263,37 @@ def test_states_of_actuators_are_those_that_commands_have_made() -> None:
     integrator = mujoco.MjSpec.from_string(FILTERED.replace("filterexact", "integrator"))
     with pytest.raises(DREnvError, match=r"actuator 'motor': its state \(mjDYN_INTEGRATOR\) is in no recording"):
         Replay(build_model(integrator, Spec()), Spec(), [log], 0.3, need_values=False)
+
+
+def test_states_of_delayed_actuators_are_as_late() -> None:
+    mjspec = mujoco.MjSpec.from_string(FILTERED)
+    mjspec.actuators[0].nsample, mjspec.actuators[0].delay = 12, 0.02
+    model = mjspec.compile()
+    data = mujoco.MjData(model)
+    rng, rows, control = np.random.default_rng(0), [], np.zeros(1)
+    for step in range(1000):
+        if step % 50 == 0 and step:
+            control = rng.uniform(-1, 1, 1)
+        if step % 5 == 0:
+            rows.append((data.time, data.qpos.copy(), data.qvel.copy(), control.copy()))
+        data.ctrl[:] = control
+        mujoco.mj_step(model, data)
+    log = Log("late", *(np.array(part) for part in zip(*rows, strict=True)))
+    spec = spec_of(delay=entry({"actuator": "motor"}, "delay", "set", type="uniform", low=0.0, high=0.024))
+    found = Replay(build_model(mujoco.MjSpec.from_string(FILTERED), spec), spec, [log], 0.1)
+    off = np.sqrt(np.mean(found.residuals(np.array([[0.0], [0.01], [0.016], [0.02], [0.024]])) ** 2, axis=1))
+    assert off[3] < 1e-9 and (off[[0, 1, 2, 4]] > 1e-3).all()
+
+
+def test_noise_is_told_by_windows_of_any_length() -> None:
+    log = record(ARM, 4.0, 5)
+    rng = np.random.default_rng(1)
+    noisy = dataclasses.replace(
+        log,
+        qpos=log.qpos + 0.003 * rng.normal(size=log.qpos.shape),
+        qvel=log.qvel + 0.02 * rng.normal(size=log.qvel.shape),
+    )
+    for window in (0.01, 0.03, 0.1, 0.5):
+        found = replay(ARM, SPEC, noisy, window=window, velocities=True).noise()
+        ratio = found / [0.003, 0.003, 0.02, 0.02]  # motion counts for noise where it is quick
+        assert (ratio > 0.8).all() and (ratio < 1.6).all()

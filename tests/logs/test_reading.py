@@ -353,3 +353,17 @@ def test_units_fit_what_they_are_of(tmp_path: Path, key: str, unit: str) -> None
     table = {"t": np.arange(100) * 0.01, "p": np.zeros(100)}
     with pytest.raises(DREnvError, match=f"got the unit {unit}, expected one of a"):
         read(tmp_path, table, columns={"qpos[hip]": "p", "qpos[knee]": "p", key: {"source": "p", "unit": unit}})
+
+
+def test_velocities_end_where_nothing_was_measured(tmp_path: Path) -> None:
+    """Nobody knows how it moved in a hole, and what is beside it is differenced from one side."""
+    table = recording()
+    columns = {name: column for name, column in COLUMNS.items() if not name.startswith("qvel")}
+    hidden = table["p1"].copy()
+    hidden[150:230] = np.nan
+    write(tmp_path, ".csv", {**table, "p1": hidden})
+    for method in ("savitzky_golay", "central"):
+        (log,), _ = read_logs(mapped(tmp_path, "log.csv", columns, velocity={"method": method}), LAYOUT)
+        known = ~np.isnan(hidden)
+        assert (np.isnan(log.qvel[:, 0]) == ~known).all()
+        assert np.abs(log.qvel[known, 0] - table["v1"][known]).max() < 0.02

@@ -72,3 +72,8 @@ def test_ledgers_add_up_and_round_trip() -> None:
     total = Ledger(target_steps=5, seconds=0.5) + Ledger(target_steps=2, policies=1)
     assert total == Ledger(target_steps=7, policies=1, seconds=0.5)
     assert Ledger.from_dict(json.loads(json.dumps(total.to_dict()))) == total
+
+
+def test_a_trial_of_which_most_episodes_failed_has_failed() -> None:
+    scores = [TargetReturns(0, np.array(returns), Spec()).score for returns in ([1, NAN, 3], [1, NAN], [9, NAN, NAN])]
+    assert scores[:2] == [2.0, 1.0] and np.isnan(scores[2])

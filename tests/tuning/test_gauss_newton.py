@@ -152,6 +152,22 @@ def test_outliers_and_diverged_windows_hardly_move_the_estimate() -> None:
     np.testing.assert_allclose(values, [0.8, 0.3, np.exp(0.5)], atol=0.06)
 
 
+def test_more_recordings_leave_less_doubt_and_are_measured_by_the_prior() -> None:
+    rng = np.random.default_rng(0)
+    parts = [
+        Linear(rng.normal(size=(300, 3)), np.array([0.8, 0.3, 0.5]), 0.05 * rng.normal(size=300)) for _ in range(3)
+    ]
+    told_of = iter(parts)
+    tuner = GaussNewton(PRIOR, 0, {"spread": "parameters"}, lambda evidence: next(told_of))
+    spreads = []
+    for _ in parts:
+        tuner.tell(EVIDENCE)
+        assert tuner.notes == ()  # all is known far better than before the first
+        assert tuner._posterior is not None
+        spreads.append(np.sqrt(np.diag(tuner._posterior[1])))
+    assert (spreads[2] < spreads[1]).all() and (spreads[1] < spreads[0]).all()
+
+
 def test_the_tuned_spec_reads_back_the_same() -> None:
     rng = np.random.default_rng(0)
     tuner = told(Linear(rng.normal(size=(500, 3)), np.array([0.8, 0.3, 0.5]), 0.1 * rng.normal(size=500)))

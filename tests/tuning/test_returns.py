@@ -13,6 +13,7 @@ from dr_env.tuning.bayrn import BayRn
 from dr_env.tuning.cem import CEM
 from dr_env.tuning.cma_es import CMAES
 from dr_env.tuning.random_search import RandomSearch
+from tests.conftest import entry, spec_of
 
 
 class TestRandomSearch(TunerConformance):
@@ -105,3 +106,19 @@ def test_baselines_are_what_they_say() -> None:
     assert oracle.result() == narrow
     assert oracle.done
     assert oracle.result().provenance is not None
+
+
+def test_baselines_keep_within_bounds_and_to_whole_numbers() -> None:
+    spec = spec_of(
+        c=entry({"geom": "*"}, "friction[0]", "scale", type="uniform", low=0.95, high=1.1),
+        i=entry({"geom": "*"}, "condim", "set", type="choice", values=[3, 4]),
+        k=entry({"geom": "*"}, "priority", "set", type="integer", low=1, high=3),
+    ).to_dict()
+    spec["entries"]["c"]["bounds"] = [0.9, 1.15]
+    spec["entries"]["k"]["bounds"] = [0, 5]
+    prior = Spec.from_dict(spec)
+    narrow, wide = (make_tuner(name, prior).ask().to_dict()["entries"] for name in ("uniform20", "wide"))
+    assert narrow["c"]["distribution"] == {"type": "uniform", "low": 0.9, "high": 1.15}
+    assert narrow["k"]["distribution"] == {"type": "integer", "low": 1, "high": 3}
+    assert wide["c"]["distribution"] == {"type": "uniform", "low": 0.9, "high": 1.15}
+    assert wide["k"]["distribution"] == {"type": "integer", "low": 0, "high": 5}
