@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from dr_env import Draw, DREnvError, VectorEnv
-from dr_env.envs.goals import TOLD
+
+_TOLD = ("reward_shaping", "achieved_goal")  # what rewards of other goals need of a step's info
 
 
 class SB3VecEnv(VecEnv):
@@ -43,7 +44,7 @@ class SB3VecEnv(VecEnv):
         self.metadata = env.metadata
         super().__init__(env.num_envs, _float32_space(env.single_observation_space), env.single_action_space)
         goals = isinstance(self.observation_space, gym.spaces.Dict) and "desired_goal" in self.observation_space.spaces
-        self._told = frozenset(TOLD if goals else ())
+        self._told = frozenset(_TOLD if goals else ())
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, np.int64)
         self._earned = 0.0

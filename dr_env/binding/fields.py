@@ -107,6 +107,7 @@ _IMPEDANCE_LOW, _IMPEDANCE_HIGH = (0, 0, 0, 0, 1), (1, 1, _INF, 1, _INF)
 _SOLREF = "time constant and damping ratio if positive, -stiffness and -damping if negative; the sign stays"
 _ITS = "the observation's"
 _SENSORS = "the sensor's"
+_RESTS = "tendons keep their compiled rest lengths"
 _ROTATION = "a rotation vector in its own frame, nominally 0"
 _OVERRIDE = "used with the override flag"
 
@@ -148,7 +149,7 @@ _ROWS: tuple[Field, ...] = (
     Field("geom", "gap", "geom_gap", "m", low=0, note="contacts are found this far beyond the margin, without force"),
     Field("geom", "condim", "geom_condim", "1", allowed=(1, 3, 4, 6)),
     Field("geom", "priority", "geom_priority", "1", note="the higher one's contact parameters count"),
-    Field("site", "pos", "site_pos", "m", _XYZ, note="in the body's frame"),
+    Field("site", "pos", "site_pos", "m", _XYZ, note=f"in the body's frame; {_RESTS}"),
     Field("site", "rotation", "derived.site_rotation", "rad", _XYZ, note=_ROTATION),
     Field("joint", "damping", "dof_damping", "N s/m or N m s/rad", low=0, axis="dof"),
     Field("joint", "stiffness", "jnt_stiffness", "N/m or N m/rad", low=0),
@@ -156,7 +157,7 @@ _ROWS: tuple[Field, ...] = (
     Field("joint", "frictionloss", "dof_frictionloss", "N or N m", low=0, axis="dof"),
     Field("joint", "range", "jnt_range", "m or rad", _PAIR, ordered=True, needs="limited joint"),
     Field("joint", "ref", "qpos0", "m or rad", axis="qpos", note="the position at which the model is assembled"),
-    Field("joint", "springref", "qpos_spring", "m or rad", axis="qpos", note="the spring's rest position"),
+    Field("joint", "springref", "qpos_spring", "m or rad", axis="qpos", note=f"the spring's rest position; {_RESTS}"),
     Field("pair", "friction", "pair_friction", "1, 1, m, m, m", _FIVE, low=0),
     Field("pair", "solref", "pair_solref", _CONTACT, _PAIR, keeps_sign=True, note=_SOLREF),
     Field("pair", "solimp", "pair_solimp", _IMPEDANCE, _FIVE, low=_IMPEDANCE_LOW, high=_IMPEDANCE_HIGH),

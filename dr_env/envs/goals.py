@@ -11,8 +11,6 @@ from dr_env.envs.task import Array, Task
 from dr_env.errors import DREnvError
 
 _SHAPING, _ACHIEVED = "reward_shaping", "achieved_goal"
-TOLD = (_SHAPING, _ACHIEVED)
-"""What of a step's info rewards of other goals need."""
 
 
 def compute_reward(task: Task, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:

@@ -18,7 +18,7 @@ from dr_env.envs.layout import Layout
 from dr_env.envs.redraw import Redraws
 from dr_env.errors import DREnvError
 from dr_env.records import Columns
-from dr_env.sensors import Effects
+from dr_env.sensors import Effects, check_felt
 from dr_env.spec import Spec
 
 _ONE = np.zeros(1, np.intp)
@@ -78,6 +78,7 @@ class OwnHost:
             )
         self.plan = spec.bind(env.model, env.task.observation_names(env.model))
         self._refuse_changes()
+        check_felt(self.plan, "sensordata" in env.task.fields)
         self.redraws = Redraws(self.plan, env.task.dt, 1)
         self._env, self._rows = env, env.rows
 

@@ -5,7 +5,7 @@ from dr_env.sensors.backdrop import Backdrops, composite, cropped
 from dr_env.sensors.camera import CameraSensor
 from dr_env.sensors.depth import DepthSensor
 from dr_env.sensors.disturbance import Disturbance
-from dr_env.sensors.effects import Effects
+from dr_env.sensors.effects import Effects, check_felt
 from dr_env.sensors.lens import Lens, bends, bent, distortion_of, make_lens, picture_size, room_size, roomy, see
 from dr_env.sensors.presets import PRESETS, depth_preset, preset_entries
 from dr_env.sensors.proprioception import ObservationSensor
@@ -35,6 +35,7 @@ __all__ = [
     "bends",
     "bent",
     "camera_settings",
+    "check_felt",
     "composite",
     "cropped",
     "depth_preset",

@@ -28,6 +28,17 @@ class _Part(Protocol):
     def refresh(self) -> None: ...
 
 
+def check_felt(plan: Plan, senses: bool) -> None:
+    """Refuses sensors' noise where nobody reads sensors."""
+    for entry in plan.entries if not senses else ():
+        if entry.field.array.startswith("sensor."):
+            raise DREnvError(
+                f"{plan.spec.where(entry.name, 'select')}: got sensor '{entry.matches[0]}', whose {entry.field.name} "
+                "nothing would feel; expected a dr_env.Task whose fields include sensordata, or an entry for the "
+                "observation"
+            )
+
+
 class Effects:
     """Sensors, action channel, delay jitter and disturbances of n environments; what is off costs nothing.
 
@@ -58,13 +69,7 @@ class Effects:
         senses: bool,
         touches: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        for entry in plan.entries if not senses else ():
-            if entry.field.array.startswith("sensor."):
-                raise DREnvError(
-                    f"{plan.spec.where(entry.name, 'select')}: got sensor '{entry.matches[0]}', whose "
-                    f"{entry.field.name} nothing would feel; expected a dr_env.Task whose fields include sensordata, "
-                    "or an entry for the observation"
-                )
+        check_felt(plan, senses)
         self._observation = ObservationSensor(num_envs, observations, dt, changing=touches("observation."))
         self._sensors = ObservationSensor(num_envs, model.nsensordata, dt, "sensor", touches("sensor."))
         self._channel = ActionChannel(num_envs, model.nu, touches("action."))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dr_env import DREnvError, VectorEnv, make_task
+from dr_env import DomainRandomization, DREnvError, Env, VectorEnv, make_task
 from tests.conftest import entry, spec_of
 
 MODEL = """
@@ -142,3 +142,9 @@ def test_what_is_no_model_is_not_bound() -> None:
     spec = spec_of(mass=entry({"body": "torso"}, "mass", "scale", type="uniform", low=0.8, high=1.2))
     with pytest.raises(DREnvError, match="model: got MjSpec, expected a compiled"):
         spec.bind(make_task("hopper").mjspec())
+
+
+def test_noise_of_sensors_that_nobody_reads_is_refused_by_the_wrapper_too(tmp_path: Path) -> None:
+    spec = spec_of(noise=entry({"sensor": "place"}, "noise", "set", type="constant", value=5.0))
+    with pytest.raises(DREnvError, match="whose noise nothing would feel"):
+        DomainRandomization(Env(task_of(tmp_path)), spec)
