@@ -321,8 +321,8 @@ class _Recording:
         resampled = held_mean(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
         period = float(np.median(np.diff(moved)))
         if kind == "ctrl":
-            if column.time is not None:
-                self._commanded = min(self._commanded, float(clock[-1]) + period)
+            if column.time is not None or column.delay > 0:
+                self._commanded = min(self._commanded, float(moved[-1]) + period)
         else:  # beyond its ends, and in its gaps, nothing was measured
             resampled[(time < moved[0] - period / 2) | (time > moved[-1] + period / 2)] = np.nan
             for hole in gaps(moved):
