@@ -2,7 +2,7 @@
 
 The first three families are those of Tobin et al., "Domain randomization for transferring deep neural networks from
 simulation to the real world", IROS 2017; gradient noise is Perlin's, "Improving noise", SIGGRAPH 2002. All but flat
-gradients repeat without a seam.
+gradients and print repeat without a seam.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def procedural(family: str, size: int, seed: int, number: int) -> Image:
     """Texture `number` of a pool: a family's pattern between two random colours, grains of all colours, or a surface.
 
     Args:
-        family: flat, gradient, checker, stripes, noise, perlin, wood, bricks, weave or terrazzo.
+        family: flat, gradient, checker, stripes, noise, perlin, wood, bricks, weave, terrazzo or print.
         size: width and height in pixels.
         seed: the pool's.
         number: counted from 1.

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dr_env.errors import DREnvError
 
-Family = Literal["flat", "gradient", "checker", "stripes", "noise", "perlin", "wood", "bricks", "weave", "terrazzo"]
+Family = Literal[
+    "flat", "gradient", "checker", "stripes", "noise", "perlin", "wood", "bricks", "weave", "terrazzo", "print"
+]
 FAMILIES: tuple[str, ...] = get_args(Family)
 
 

@@ -107,3 +107,13 @@ def test_the_proposed_looks_fit(xml: str) -> None:
     for seed in range(5):
         plan.apply(model, plan.sample(np.random.default_rng(seed)))
     assert Spec.from_yaml(spec.to_yaml()) == spec
+
+
+def test_print_is_ink_on_paper() -> None:
+    """Dark on bright, and both without much of a colour, whatever is drawn."""
+    for number in range(1, 20):
+        image = procedural("print", 64, 0, number).astype(float)
+        light = image.mean(-1)
+        assert np.percentile(light, 95) > 180 and light.min() < 70
+        paper = image[light > 180]
+        assert np.ptp(paper, axis=-1).mean() < 30

@@ -67,7 +67,8 @@ def test_they_are_what_an_export_writes(tmp_path: Path) -> None:
         assert np.array_equal(sample.camera_from_world, other.camera_from_world)
         assert len(sample.annotations) == len(other.annotations) > 0
         for a, b in zip(sample.annotations, other.annotations, strict=True):
-            assert (a.class_id, a.box_visible, a.box_amodal) == (b.class_id, b.box_visible, b.box_amodal)
+            assert (a.class_id, a.box_visible) == (b.class_id, b.box_visible)
+            assert np.allclose(a.box_amodal, b.box_amodal, atol=1e-4)  # of meshes that were written in single precision
             assert np.allclose(a.camera_from_object, b.camera_from_object, atol=1e-12)
         assert all(np.array_equal(a, b) for a, b in zip(rendered.masks(k), masks, strict=True))
     rendered.close()
