@@ -117,38 +117,44 @@ def _terrazzo(size: int, rng: np.random.Generator) -> Colors:
 
 
 def _print(size: int, rng: np.random.Generator) -> Colors:
-    """Ink on paper: squares with patterns of cells, as fiducial markers have, or lines of words and pictures."""
+    """Ink on paper: fiducial markers, or words and pictures."""
     shade = rng.uniform(0.75, 1.0)
     page = np.broadcast_to(_color(rng, (0, 360), (0, 0.08), (shade, shade)), (size, size, 3)).copy()
     ink = _color(rng, (0, 360), (0, 0.3), (0.0, 0.25))
-    if rng.uniform() < 0.5:
-        boards = int(rng.integers(1, 5))  # a side
-        cells = int(rng.integers(3, 7))
-        side = size // boards
-        frame, quiet = rng.uniform(0.08, 0.2), rng.uniform(0.05, 0.25)
-        line = (np.arange(side) + 0.5) / side
-        inner = ((line - quiet / 2 - frame) / (1 - quiet - 2 * frame) * cells).clip(-1, cells).astype(int)
-        marked = (line > quiet / 2) & (line < 1 - quiet / 2)
-        for top in range(0, boards * side, side):
-            for left in range(0, boards * side, side):
-                pattern = np.pad(rng.uniform(size=(cells, cells)) < 0.5, 1)  # the frame has none
-                blank = pattern[inner[:, None] + 1, inner[None, :] + 1]
-                page[top : top + side, left : left + side][marked[:, None] & marked & ~blank] = ink
-        return page
+    (_markers if rng.uniform() < 0.5 else _words)(page, ink, rng)
+    return page
+
+
+def _markers(page: Colors, ink: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Prints squares with a frame and a pattern of cells."""
+    boards, cells = int(rng.integers(1, 5)), int(rng.integers(3, 7))  # a side
+    side = len(page) // boards
+    frame, quiet = rng.uniform(0.08, 0.2), rng.uniform(0.05, 0.25)
+    line = (np.arange(side) + 0.5) / side
+    inner = ((line - quiet / 2 - frame) / (1 - quiet - 2 * frame) * cells).clip(-1, cells).astype(int)
+    marked = (line > quiet / 2) & (line < 1 - quiet / 2)
+    for top in range(0, boards * side, side):
+        for left in range(0, boards * side, side):
+            pattern = np.pad(rng.uniform(size=(cells, cells)) < 0.5, 1)  # the frame has none
+            blank = pattern[inner[:, None] + 1, inner[None, :] + 1]
+            page[top : top + side, left : left + side][marked[:, None] & marked & ~blank] = ink
+
+
+def _words(page: Colors, ink: NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Prints lines of words, and pictures over some of them."""
+    size = len(page)
     height = max(2, size // int(rng.integers(10, 40)))
     for top in range(0, size - height, 2 * height):
         left = int(rng.uniform(0, 0.1) * size)
         while left < 0.95 * size:
             width = int(height * rng.uniform(0.5, 4))
-            page[top : top + height, left : left + width][rng.uniform(size=(height, min(width, size - left))) < 0.7] = (
-                ink
-            )
+            word = page[top : top + height, left : left + width]
+            word[rng.uniform(size=word.shape[:2]) < 0.7] = ink
             left += width + max(1, height // 2)
     for _ in range(int(rng.integers(0, 4))):
         (top, left), (h, w) = rng.integers(0, size, 2), rng.integers(size // 8, max(size // 2, size // 8 + 1), 2)
         picture = page[top : top + h, left : left + w]
         picture[:] = _color(rng, (0, 360), (0.2, 1), (0.1, 0.9)) * rng.uniform(0.6, 1, picture.shape[:2])[..., None]
-    return page
 
 
 SURFACES: dict[str, Callable[[int, np.random.Generator], Colors]] = {

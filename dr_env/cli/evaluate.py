@@ -204,9 +204,8 @@ def _group(runs: tuple[Path, ...], policies: list[TrainedPolicy], default: Spec)
     named: dict[str, list[int]] = {}
     for (drawn, *_), members in groups.items():
         spec, folder = policies[members[0]].randomization, runs[members[0]]
-        name = "plain" if not spec.entries else "randomized" if spec == default else folder.name
-        if kinds[drawn] > 1:
-            name = folder.name
+        common = "plain" if not spec.entries else "randomized" if spec == default else folder.name
+        name = common if kinds[drawn] == 1 else folder.name
         named[name if name not in named else str(folder)] = members
     return named
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.logs.mapping import Velocity
+from dr_env.logs.quality import gaps
 from dr_env.tuning.held import HeldControls
 from dr_env.tuning.rotation import rotation_between
 
@@ -37,10 +38,8 @@ def derivative(values: Array, time: Array, how: Velocity, name: str) -> Array:
 
 
 def runs(known: NDArray[np.intp], time: Array) -> list[NDArray[np.intp]]:
-    """Samples, numbered as in `time`, in parts without a hole of more than four periods; those of three or more."""
-    periods = np.diff(time[known])
-    holes = np.flatnonzero(periods > 4 * np.median(periods)) + 1
-    return [part for part in np.split(known, holes) if len(part) >= 3]
+    """Samples, numbered as in `time`, in parts without a gap; those of three or more."""
+    return [part for part in np.split(known, gaps(time[known]) + 1) if len(part) >= 3]
 
 
 def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) -> Array:

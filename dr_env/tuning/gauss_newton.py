@@ -109,13 +109,13 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         fit, problem = self._fit(simulator, coordinates, mean, precision * pull[:, None] * pull, precision, clusters)
         information = problem.information(fit.jacobian, problem.weights(fit.residuals))
         posterior = _inverse(information / problem.dilution + precision)
-        self._wide = self._floored(posterior)
+        believed = self._wide = self._floored(posterior)
         if self.options.spread == "motion":
             factor = _explain(fit, problem, information, precision, simulator)
             self._wide = self._floored(_inverse(information / factor + precision))
         self._posterior = fit.point, posterior + _REGULAR * np.eye(len(posterior))
         self._tuned = coordinates.tuned(fit.point, self._wide)
-        self.notes = tuple(notes_of(coordinates, fit.point, self._floored(posterior), prior, problem.gradient(fit)))
+        self.notes = tuple(notes_of(coordinates, fit.point, believed, prior, problem.gradient(fit)))
         self.ledger += Ledger(sim_steps=simulator.sim_steps - steps)
 
     def _fit(

@@ -243,31 +243,10 @@ FILTERED = ARM.replace(
 )
 
 
-def test_states_of_actuators_are_those_that_commands_have_made() -> None:
-    """Windows of a recording of a filtered actuator are predicted exactly, though no recording has the filter's state."""
-    model = mujoco.MjModel.from_xml_string(FILTERED)
-    data = mujoco.MjData(model)
-    rng = np.random.default_rng(0)
-    rows = []
-    control = np.zeros(1)
-    for step in range(1000):
-        if step % 50 == 0 and step:
-            control = rng.uniform(-1, 1, 1)
-        if step % 5 == 0:
-            rows.append((data.time, data.qpos.copy(), data.qvel.copy(), control.copy()))
-        data.ctrl[:] = control
-        mujoco.mj_step(model, data)
-    log = Log("filtered", *(np.array(part) for part in zip(*rows, strict=True)))
-    replay = Replay(build_model(mujoco.MjSpec.from_string(FILTERED), Spec()), Spec(), [log], 0.3, need_values=False)
-    assert np.abs(replay.differences({})).max() < 1e-9
-    integrator = mujoco.MjSpec.from_string(FILTERED.replace("filterexact", "integrator"))
-    with pytest.raises(DREnvError, match=r"actuator 'motor': its state \(mjDYN_INTEGRATOR\) is in no recording"):
-        Replay(build_model(integrator, Spec()), Spec(), [log], 0.3, need_values=False)
-
-
-def test_states_of_delayed_actuators_are_as_late() -> None:
+def filtered(delay: float = 0.0) -> Log:
+    """A recording of a filtered actuator, at rest at first, whose commands now and then change."""
     mjspec = mujoco.MjSpec.from_string(FILTERED)
-    mjspec.actuators[0].nsample, mjspec.actuators[0].delay = 12, 0.02
+    mjspec.actuators[0].nsample, mjspec.actuators[0].delay = 12, delay
     model = mjspec.compile()
     data = mujoco.MjData(model)
     rng, rows, control = np.random.default_rng(0), [], np.zeros(1)
@@ -278,9 +257,22 @@ def test_states_of_delayed_actuators_are_as_late() -> None:
             rows.append((data.time, data.qpos.copy(), data.qvel.copy(), control.copy()))
         data.ctrl[:] = control
         mujoco.mj_step(model, data)
-    log = Log("late", *(np.array(part) for part in zip(*rows, strict=True)))
+    return Log("filtered", *(np.array(part) for part in zip(*rows, strict=True)))
+
+
+def test_states_of_actuators_are_those_that_commands_have_made() -> None:
+    """Windows of a recording of a filtered actuator are predicted exactly, though no recording has the filter's state."""
+    log = filtered()
+    replay = Replay(build_model(mujoco.MjSpec.from_string(FILTERED), Spec()), Spec(), [log], 0.3, need_values=False)
+    assert np.abs(replay.differences({})).max() < 1e-9
+    integrator = mujoco.MjSpec.from_string(FILTERED.replace("filterexact", "integrator"))
+    with pytest.raises(DREnvError, match=r"actuator 'motor': its state \(mjDYN_INTEGRATOR\) is in no recording"):
+        Replay(build_model(integrator, Spec()), Spec(), [log], 0.3, need_values=False)
+
+
+def test_states_of_delayed_actuators_are_as_late() -> None:
     spec = spec_of(delay=entry({"actuator": "motor"}, "delay", "set", type="uniform", low=0.0, high=0.024))
-    found = Replay(build_model(mujoco.MjSpec.from_string(FILTERED), spec), spec, [log], 0.1)
+    found = replay(FILTERED, spec, filtered(0.02))
     off = np.sqrt(np.mean(found.residuals(np.array([[0.0], [0.01], [0.016], [0.02], [0.024]])) ** 2, axis=1))
     assert off[3] < 1e-9 and (off[[0, 1, 2, 4]] > 1e-3).all()
 
