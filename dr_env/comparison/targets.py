@@ -103,4 +103,4 @@ def _episode(
         speeds += _SPEED_NOISE * rng.standard_normal(speeds.shape)
     return Log(
         name, np.asarray(task.dt * np.arange(length + 1), np.float64), places, speeds, np.array(ctrl)
-    ).from_rest()
+    ).uncommanded_before()

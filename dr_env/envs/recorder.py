@@ -79,7 +79,8 @@ def record(
     for name in ("qpos", "qvel"):
         table[name] += noise * table[name].std(axis=(0, 1)) * rng.normal(size=table[name].shape)
     time = np.asarray(np.arange(steps) * task.dt, np.float64)
-    return [Log(f"episode {i}", time, *(table[name][i] for name in table)).from_rest() for i in range(episodes)]
+    logs = [Log(f"episode {i}", time, *(table[name][i] for name in table)) for i in range(episodes)]
+    return [log.uncommanded_before() for log in logs]
 
 
 def _smooth(rng: np.random.Generator, size: int, episodes: int, steps: int, width: float) -> Array:

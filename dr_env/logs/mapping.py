@@ -125,8 +125,9 @@ class LogMap(BaseModel):
     episodes: Episodes | None = Field(default=None, description="several recordings in one table")
     resample: float | None = Field(default=None, gt=0, description="samples a second to resample to")
     velocity: Velocity = Field(default_factory=Velocity, description="estimates where no column has velocities")
-    before: Literal["hold", "zero"] = Field(
-        default="hold", description="what was commanded before the recording: its first control, or nothing"
+    before: Literal["hold", "zero", "rest"] = Field(
+        default="hold",
+        description="before the recording its first control was in force, or none, or none and all stood still",
     )
     accept: tuple[str, ...] = Field(default=(), description="findings to let pass")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -199,7 +200,7 @@ class _Recording:
             if part is not None:
                 name = f"{self._name} part {i + 1}" if several else self._name
                 log = Log(name, part[0], **part[1])
-                logs.append(log.from_rest() if i == 0 and self._mapping.before == "zero" else log)
+                logs.append(log.uncommanded_before() if i == 0 and self._mapping.before != "hold" else log)
         return logs, self._findings
 
     def _part(
@@ -216,7 +217,10 @@ class _Recording:
             kind, joint = parse_key(key)
             first, count = getattr(self._layout, kind)[joint]
             piece[kind][:, first : first + count] = values
-        self._estimate(time, piece, numbers)
+        still = self._mapping.before == "rest" and samples[0] == 0
+        self._estimate(time, piece, numbers, still)
+        if still:
+            piece["qvel"][0, ~np.isnan(piece["qvel"][0])] = 0.0
         return time, piece
 
     def _time(self) -> Array:
@@ -369,9 +373,11 @@ class _Recording:
                         told = {(known.check, known.where) for known in self._findings}
                         self._findings += [each for each in found if (each.check, each.where) not in told]
 
-    def _estimate(self, time: Array, piece: dict[str, Array], raw: dict[str, Array]) -> None:
-        """Velocities of joints that no column gives them for."""
+    def _estimate(self, time: Array, piece: dict[str, Array], raw: dict[str, Array], still: bool) -> None:
+        """Velocities of joints that no column gives them for; where all stood still before, with that in mind."""
         how = self._mapping.velocity
+        period = float(np.median(np.diff(time)))
+        before = math.ceil(how.window / period) if still else 0
         for joint, (first, count) in self._layout.qvel.items():
             if f"qvel[{joint}]" in raw:
                 continue
@@ -383,8 +389,10 @@ class _Recording:
             linear = width - 4 if count in (3, 6) and width in (4, 7) else width
             out = piece["qvel"][:, first : first + count]
             for run in runs(np.flatnonzero(good), time):  # nobody knows how it moved in a hole
+                led = before if run[0] == 0 else 0
+                at = np.concatenate((time[0] - period * np.arange(led, 0, -1), time[run]))
+                there = np.concatenate((np.repeat(position[:1], led, 0), position[run]))
                 if linear:
-                    name = f"{self._name} qpos[{joint}]"
-                    out[run, :linear] = derivative(position[run, :linear], time[run], how, name)
+                    out[run, :linear] = derivative(there[:, :linear], at, how, f"{self._name} qpos[{joint}]")[led:]
                 if linear < width:
-                    out[run, linear:] = angular_velocity(position[run, linear:], time[run], how, self._name)
+                    out[run, linear:] = angular_velocity(there[:, linear:], at, how, self._name)[led:]

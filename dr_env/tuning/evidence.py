@@ -103,7 +103,7 @@ class Log:
         measured = self.measured_qpos.any(axis=1) | self.measured_qvel.any(axis=1)
         return float(self.time[-1] - self.time[int(measured.argmax())])
 
-    def from_rest(self) -> Log:
+    def uncommanded_before(self) -> Log:
         """The same recording, told that nothing was commanded before it, which late actuators obey at first.
 
         A sample of no control, at which nothing was measured, comes before the others. Without it the first control is

@@ -98,9 +98,9 @@ def test_delayed_actuators_obey_controls_from_before_the_window() -> None:
     assert np.abs(wrong[20:]).max() > 1e-3
 
 
-def test_a_recording_from_rest_has_the_same_windows_and_late_actuators_obey_nothing_at_first() -> None:
+def test_a_recording_after_no_command_has_the_same_windows_and_late_actuators_obey_nothing_at_first() -> None:
     log = record(ARM, 1.0, 5, {"delay": 0.014}, phase=1.0)
-    plain, rested = (replay(ARM, SPEC, one, window=0.1) for one in (log, log.from_rest()))
+    plain, rested = (replay(ARM, SPEC, one, window=0.1) for one in (log, log.uncommanded_before()))
     assert rested.windows.start.tolist() == plain.windows.start.tolist()
     truth = np.array([[1.0, 1.0, 1.0, 0.014]])
     np.testing.assert_allclose(rested.residuals(truth), 0, atol=1e-9)

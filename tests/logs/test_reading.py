@@ -371,6 +371,24 @@ def test_velocities_end_where_nothing_was_measured(tmp_path: Path) -> None:
         assert np.abs(log.qvel[known, 0] - table["v1"][known]).max() < 0.02
 
 
+@pytest.mark.parametrize("measured", [False, True])
+def test_what_stood_still_before_starts_with_no_velocity(tmp_path: Path, measured: bool) -> None:
+    """A chirp from rest: nothing says so in the samples after it, whose derivative is not zero at the start."""
+    time = np.arange(200) * 0.004
+    swing = 0.2 * (1 - np.cos(60 * time))
+    table = {"t": time, "p": swing, "v": 12 * np.sin(60 * time) + 0.1, "u": np.ones(200)}
+    columns = {"qpos[hip]": "p", "qpos[knee]": "p", "ctrl[motor]": "u"} | ({"qvel[hip]": "v"} if measured else {})
+    how = {"method": "savitzky_golay", "window": 0.06, "order": 2}
+    (hold,), _ = read(tmp_path, table, columns=columns, velocity=how, accept=["lag"])
+    (rest,), _ = read(tmp_path, table, columns=columns, velocity=how, accept=["lag"], before="rest")
+    assert rest.ctrl[0, 0] == 0 and rest.ctrl[1, 0] == 1
+    assert abs(hold.qvel[0, 0]) > 0.05 and (rest.qvel[1] == 0).all()
+    assert np.array_equal(rest.qvel[20:], hold.qvel[19:])  # a window later nothing has changed
+    if not measured:
+        true = 12 * np.sin(60 * time[:8])
+        assert np.abs(rest.qvel[1:9, 0] - true).mean() < 0.75 * np.abs(hold.qvel[:8, 0] - true).mean()
+
+
 def test_commands_that_were_logged_late_end_earlier(tmp_path: Path) -> None:
     columns = {**COLUMNS, "ctrl[motor]": {"source": "u", "delay": 0.3}}
     (log,), findings = read_logs(mapped(tmp_path, write(tmp_path, ".csv", recording()), columns), LAYOUT)

@@ -46,6 +46,7 @@ def test_the_map_of_the_furuta_pendulum_reads_its_recordings() -> None:
     assert log.ctrl.shape == (2502, 1)
     assert not log.ctrl[:7].any()  # before the recording, and while the motor does not obey yet
     assert log.ctrl[7:20].all()
+    assert not log.qvel[1].any(), "it hung still"
     # estimated velocities are those of the positions; the recorded ones would lag
     fine = slice(100, 2400)
     slope = np.gradient(log.qpos[fine, 1], log.time[fine])

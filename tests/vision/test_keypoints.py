@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -169,8 +169,9 @@ def perfect(
         "place": torch.from_numpy(place_in((0, 0, 64, 64)).astype(np.float32))[None],
     }
     heat = bumps(estimator._truth(labels)[:, motion], 16, 16, 1.0)
-    output = torch.zeros(1, len(estimator.models), *heat.shape[1:])
-    output[0, row] = heat[0].clamp(min=1e-9).log()
+    output = torch.zeros(1, len(estimator.models), heat.shape[1] + 2, *heat.shape[2:])
+    output[0, row, :-2] = heat[0].clamp(min=1e-9).log()
+    output[0, row, -2] = estimator._true_distance(labels)
     return output, labels
 
 
@@ -211,43 +212,71 @@ class Told(KeypointEstimator):
         return self.told
 
 
-def unsure(estimator: KeypointEstimator, pose: np.ndarray, sure: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Output that the less sure of its keypoints, the nearer together has them; and the labels."""
-    seen = pose.copy()
-    middle = pose[:3] @ np.append(estimator.points[0, 0, -1].double().numpy(), 1)
-    seen[:3, 3] += (np.exp(0.25 * (1 - sure)) - 1) * middle
-    output, labels = perfect(estimator, 0, seen, 0)
-    heat = sure * output.exp() + (1 - sure) / (16 * 16)
-    return heat.log(), {**labels, "pose": torch.from_numpy(pose[:3].astype(np.float32))[None]}
+def seen_off(
+    estimator: KeypointEstimator, pose: np.ndarray, sure: float, keypoints: float, votes: float
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Output whose keypoints, so sure, and votes are those of distances off by logarithms; and the true labels."""
+    outputs = []
+    for off in (keypoints, votes):
+        seen = pose.copy()
+        seen[:3, 3] += np.expm1(off) * (pose[:3] @ np.append(estimator.points[0, 0, -1].double().numpy(), 1))
+        output, labels = perfect(estimator, 0, seen, 0)
+        outputs.append(output)
+    heat = sure * outputs[0][:, :, :-2].exp() + (1 - sure) / (16 * 16)
+    true = {**labels, "pose": torch.from_numpy(pose[:3].astype(np.float32))[None]}
+    return torch.cat([heat.log(), outputs[1][:, :, -2:]], 2), true
 
 
-def test_objects_that_seem_far_because_it_is_unsure_are_brought_nearer() -> None:
+@pytest.fixture
+def told() -> tuple[Told, list[np.ndarray], np.ndarray]:
+    """An estimator that nobody has taught, poses of its object, and how sure it is of each."""
     rng = np.random.default_rng(0)
-    estimator = Told({1: BOXES[1]}, size=64, width=8, keypoints=16)
-    camera = Intrinsics.from_fovy(64, 64, 40)
     poses = [
         transform(quat_to_matrix(axis_angle(rng.normal(size=3), rng.uniform(0, 3))), [*rng.uniform(-0.02, 0.02, 2), z])
         for z in rng.uniform(0.3, 0.4, 60)
     ]
-    judged = [unsure(estimator, pose, sure) for pose, sure in zip(poses, rng.uniform(0.3, 1.0, 60), strict=True)]
+    return Told({1: BOXES[1]}, size=64, width=8, keypoints=16), poses, rng.uniform(0.3, 1.0, 60)
+
+
+def logarithms(estimator: Told, outputs: Sequence[torch.Tensor], poses: Sequence[np.ndarray]) -> np.ndarray:
+    """Of estimated by true depth."""
+    sample = dataclasses.replace(Boxes(1, size=64)[0], intrinsics=Intrinsics.from_fovy(64, 64, 40))
+    found = []
+    for estimator.told, pose in zip(outputs, poses, strict=True):
+        (estimate,) = estimator.estimate(sample, {1: [(32 - 32 / 1.3, 32 - 32 / 1.3, 64 / 1.3, 64 / 1.3)]})
+        found.append(np.log(estimate.camera_from_object[2, 3] / pose[2, 3]))
+    return np.array(found)
+
+
+def test_objects_that_seem_far_because_it_is_unsure_are_brought_nearer(
+    told: tuple[Told, list[np.ndarray], np.ndarray],
+) -> None:
+    estimator, poses, sures = told
+    offs = 0.25 * (1 - sures)
+    judged = [seen_off(estimator, pose, sure, off, off) for pose, sure, off in zip(poses, sures, offs, strict=True)]
     wrong = [(output, {**labels, "pose": 2 * labels["pose"]}) for output, labels in judged[:9]]
+    outputs = [output for output, _ in judged[40:]]
     estimator.settle(judged[:15])
-    assert estimator.shrink.item() == 0, "so few say nothing"
+    assert not estimator.lean.any(), "so few say nothing"
+    assert np.median(logarithms(estimator, outputs, poses[40:])) > 0.05
     estimator.settle([*wrong, *judged[:40]])  # poses that are wrong altogether say nothing of distances
-    assert estimator.shrink.item() == pytest.approx(0.25, abs=0.04)
-    sample = dataclasses.replace(Boxes(1, size=64)[0], intrinsics=camera)
-    ratios = {}
-    for name, value in (("settled", estimator.shrink.item()), ("not", 0.0)):
-        estimator.shrink[0] = value
-        found = []
-        for (output, _), pose in zip(judged[40:], poses[40:], strict=True):
-            estimator.told = output
-            (estimate,) = estimator.estimate(sample, {1: [(32 - 32 / 1.3, 32 - 32 / 1.3, 64 / 1.3, 64 / 1.3)]})
-            at, true = estimate.camera_from_object[:3, 3], pose[:3, 3]
-            found.append(np.log(at[2] / true[2]))
-        ratios[name] = np.array(found)
-    assert np.median(ratios["not"]) > 0.05
-    assert abs(np.median(ratios["settled"])) < 0.01
+    assert estimator.lean[0, 0].item() == pytest.approx(0.25, abs=0.04)
+    assert abs(np.median(logarithms(estimator, outputs, poses[40:]))) < 0.01
+
+
+@pytest.mark.parametrize("better", ["votes", "keypoints"])
+def test_of_keypoints_and_votes_those_count_that_were_right_on_held_out_images(
+    better: str, told: tuple[Told, list[np.ndarray], np.ndarray]
+) -> None:
+    estimator, poses, _ = told
+    offs = np.random.default_rng(1).normal(0, 0.08, (60, 2)) * (np.array(["keypoints", "votes"]) != better)
+    judged = [seen_off(estimator, pose, 1.0, *off) for pose, off in zip(poses, offs, strict=True)]
+    outputs = [output for output, _ in judged[40:]]
+    estimator.settle(judged[:40])
+    assert estimator.lean[0, 1].item() == pytest.approx(float(better == "votes"), abs=0.05)
+    assert np.abs(logarithms(estimator, outputs, poses[40:])).max() < 0.02
+    hopeless = [seen_off(estimator, pose, 1.0, 0.5, 0.0)[0] for pose in poses[40:45]]
+    assert np.abs(logarithms(estimator, hopeless, poses[40:45])).max() < 0.02, "far apart, the votes are believed"
 
 
 # the whole
