@@ -21,6 +21,8 @@ _SPOT = int(mujoco.mjtLightType.mjLIGHT_SPOT)
 _FACES_A_BODY = [int(mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODY), int(mujoco.mjtCamLight.mjCAMLIGHT_TARGETBODYCOM)]
 GREY = (0.5, 0.5, 0.5, 1.0)
 """A geom's colour where none is given; then its material's counts."""
+_MUSCLE = int(mujoco.mjtGain.mjGAIN_MUSCLE)
+_ON_JOINTS = [int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT)]
 _FIXED_GAIN, _AFFINE_BIAS = int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtBias.mjBIAS_AFFINE)
 _COUPLINGS = [int(mujoco.mjtEq.mjEQ_JOINT), int(mujoco.mjtEq.mjEQ_TENDON)]
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
@@ -93,7 +95,19 @@ NEEDS: dict[str, Need] = {
     ),
     "number as gain": Need(
         lambda m, ids: (m.actuator_gaintype[ids] == _FIXED_GAIN) & (m.actuator_biastype[ids] <= _AFFINE_BIAS),
-        "has no gain that is one number, as motors and servos have; vary its gear",
+        "has no gain that is one number, as motors and servos have; vary a muscle's force, or its gear",
+    ),
+    "muscle with a force": Need(
+        lambda m, ids: (m.actuator_gaintype[ids] == _MUSCLE) & (m.actuator_gainprm[ids, 2] > 0),
+        "is no muscle whose peak force is given",
+    ),
+    "no muscle": Need(
+        lambda m, ids: m.actuator_gaintype[ids] != _MUSCLE,
+        "is a muscle, and MuJoCo fixes the lengths of muscles when it compiles; vary its force",
+    ),
+    "joint without a muscle": Need(
+        lambda m, ids: ~np.isin(ids, m.actuator_trnid[_muscles(m), 0]),
+        "is moved by a muscle, and MuJoCo fixes the lengths of muscles, which follow from the range, when it compiles",
     ),
     "affine bias": Need(
         lambda m, ids: m.actuator_biastype[ids] <= _AFFINE_BIAS,
@@ -124,6 +138,12 @@ NEEDS: dict[str, Need] = {
         lambda m, ids: m.cam_sensorsize[ids, 1] > 0, "has no sensorsize, so no focal length; vary its fovy"
     ),
 }
+
+
+def _muscles(model: Any) -> Ids:
+    """The muscles that act on joints."""
+    on_joints = np.isin(model.actuator_trntype, _ON_JOINTS)
+    return np.asarray(np.flatnonzero((model.actuator_gaintype == _MUSCLE) & on_joints), np.intp)
 
 
 def _single(materials: NDArray[np.int32]) -> Ids:

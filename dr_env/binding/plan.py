@@ -26,6 +26,7 @@ from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
 from dr_env.binding.pushes import check_pushes
 from dr_env.binding.rows import Ids, ModelRows, Rows
 from dr_env.binding.sampler import Sampler
+from dr_env.distributions import Categorical
 from dr_env.errors import DREnvError
 from dr_env.records import Columns, Draw
 from dr_env.rng import Stream, open_uniform
@@ -119,6 +120,9 @@ class Plan:
         for entry in self.entries:
             parts = (entry.name, entry.operation, entry.field.array, entry.shared, entry.flat.tolist())
             digest.update(repr(parts).encode())
+        for name, variable in self.spec.variables.items():
+            if isinstance(variable.distribution, Categorical):
+                digest.update(repr((name, variable.distribution.labels)).encode())
         for array in self.nominal.values():
             digest.update(array.tobytes())
         return digest.hexdigest()

@@ -69,7 +69,10 @@ def load_bench(
     turning_names = frozenset(
         name for name, turns in zip(object_names(compiled, "joint"), turning, strict=True) if turns
     )
-    logs, findings = read_logs(log, Layout(places[0], places[1], places[2], turning=turning_names), data)
+    slide = compiled.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE
+    slides = frozenset(name for name, slides in zip(object_names(compiled, "joint"), slide, strict=True) if slides)
+    layout = Layout(places[0], places[1], places[2], turning=turning_names, slides=slides)
+    logs, findings = read_logs(log, layout, data)
     console = Console(stderr=True)
     for finding in findings:
         console.print(f"note: {finding}", markup=False, highlight=False, soft_wrap=True)

@@ -112,8 +112,8 @@ class Mixture(Distribution):
         return _chosen(which, [component.quantile(rest) for component in self.components])
 
     def log_prob(self, value: ArrayLike) -> Array:
-        with np.errstate(divide="ignore"):
-            logs = [np.log(p) + c.log_prob(value) for p, c in zip(self._probabilities(), self.components, strict=True)]
+        pairs = zip(self._probabilities(), self.components, strict=True)
+        logs = [np.log(p) + component.log_prob(value) for p, component in pairs if p > 0]
         return np.asarray(np.logaddexp.reduce(logs, axis=0))
 
     def entropy(self) -> float:
@@ -195,7 +195,7 @@ class Switch(Distribution):
         for label in labels:
             if label not in self.cases:
                 raise DREnvError(
-                    f"cases: no case '{label}', which '{self.variable}' can take; cases: {', '.join(self.cases)}"
+                    f"cases: no case '{label}', which '{self.variable}' has; cases: {', '.join(self.cases)}"
                 )
         for name in self.cases:
             if name not in labels:
@@ -357,8 +357,11 @@ def _nested(parts: Mapping[str, Distribution], bounds: tuple[float, float] | Non
 def _replaced(parts: Mapping[str, Distribution], numbers: Mapping[str, float]) -> dict[str, Distribution]:
     grouped: dict[str, dict[str, float]] = {}
     for key, value in numbers.items():
-        name, _, inner = key.partition(".")
-        grouped.setdefault(name, {})[inner] = value
+        names = [name for name in parts if key.startswith(f"{name}.")]  # which may have dots in them
+        if not names:
+            raise DREnvError(unknown_name("part", key.partition(".")[0], parts))
+        name = max(names, key=len)
+        grouped.setdefault(name, {})[key.removeprefix(f"{name}.")] = value
     return {name: part.replace(**grouped[name]) if name in grouped else part for name, part in parts.items()}
 
 

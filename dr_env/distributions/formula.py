@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError, unknown_name
 
 Array = NDArray[np.float64]
+_LONG = 120  # characters of a formula that an error shows
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -65,10 +66,11 @@ class Formula:
         self.text = text
         try:
             self._tree = ast.parse(text, mode="eval").body
+            names: list[str] = []
+            self._check(self._tree, names)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise DREnvError(f"got {text!r}, expected a formula such as 1 + 0.1 * payload") from error
-        names: list[str] = []
-        self._check(self._tree, names)
+            shown = repr(text) if len(text) < _LONG else f"{text[:_LONG]!r}... ({len(text)} characters)"
+            raise DREnvError(f"got {shown}, expected a formula such as 1 + 0.1 * payload") from error
         self.names = tuple(dict.fromkeys(names))
         """The names it reads, in order of appearance."""
 

@@ -146,6 +146,14 @@ class GoalEnv(Env):
         """The reward of any goals; see `dr_env.envs.goals.compute_reward`."""
         return compute_reward(self.task, achieved_goal, desired_goal, info)
 
+    def compute_terminated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
+        """Whether goals, (goal,) or many of them (n, goal), end an episode: none does, reached or not."""
+        return np.zeros(len(achieved_goal), bool) if np.ndim(achieved_goal) == 2 else False
+
+    def compute_truncated(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
+        """Whether goals, (goal,) or many of them (n, goal), truncate an episode: none does, its length does."""
+        return self.compute_terminated(achieved_goal, desired_goal, info)
+
 
 def _item(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value

@@ -157,6 +157,10 @@ class ModelHost:
         self._refuse_actions()
         self._effects = self._connected()
         self._columns: Columns | None = None
+        # where Gymnasium's environments start, which they read from the model once
+        start = getattr(env.unwrapped, "init_qpos", None)
+        known = isinstance(start, np.ndarray) and start.shape == (self._model.nq,)
+        self._start: Array | None = np.array(start, np.float64) if known and "qpos0" in self.plan.nominal else None
         self._keys = EpisodeKeys(1)
         self._warned = 0
         self._began = 0.0
@@ -220,6 +224,9 @@ class ModelHost:
         else:
             self.plan.apply(self._model, {name: column[0] for name, column in columns.items()})
             values = self.plan.realise(columns)
+        if self._start is not None:
+            moved = self._model.qpos0 - self.plan.nominal["qpos0"]
+            self._env.unwrapped.init_qpos = self._start + moved  # type: ignore[attr-defined]
         for name, array in self._effects.arrays.items():
             if name in values:
                 array[:] = values[name].reshape(array.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import ArrayLike, NDArray
 
+from dr_env.envs.task import Task
 from dr_env.errors import DREnvError
 
 Array = NDArray[np.float64]
@@ -44,7 +46,8 @@ class InitialState:
         read: Iterable[NDArray[Any]],
         written: Collection[str],
     ) -> None:
-        self._batch = simulations
+        self._batch, self._model = simulations, model
+        self._assembled: mujoco.MjModel | None = copy.copy(model) if "qpos0" in written else None
         self._blank: Array | None = None  # the row after a reset, where that is all
         if (
             not simulations.persistent
@@ -93,6 +96,16 @@ class InitialState:
                 raise DREnvError(f"{name}: got {got}, expected finite ({width},) or ({count}, {width})")
             found[name] = values
         return found
+
+    def made(self, task: Task, ids: Ids, uniform: Array) -> dict[str, Array]:
+        """The task's initial states of the simulations `ids`, each that of a model assembled at its own positions."""
+        if self._assembled is None:
+            return task.initial_state(self._model, uniform)
+        states = []
+        for at, numbers in zip(self._batch.expand("qpos0")[ids], uniform, strict=True):
+            self._assembled.qpos0[:] = at
+            states.append(task.initial_state(self._assembled, numbers[None]))
+        return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
 
     def begin(self, ids: Ids, state: Mapping[str, ArrayLike]) -> None:
         """Resets the simulations `ids` and writes the fields of `state`, (len(ids), ...) or one row for all."""

@@ -54,6 +54,8 @@ class MjcfTask(Task):
         for key, number in (("frame_skip", frame_skip), ("max_episode_steps", max_episode_steps)):
             if not isinstance(number, Integral) or number < 1:
                 raise DREnvError(f"{key}: got {number!r}, expected a whole number of at least 1")
+        if not isinstance(reset_noise, int | float | np.number) or not 0 <= reset_noise < np.inf:
+            raise DREnvError(f"reset_noise: got {reset_noise!r}, expected a number of at least 0")
         for key, function in (("reward", reward), ("observe", observe), ("terminated", terminated)):
             if not callable(function) and (key == "reward" or function is not None):
                 raise DREnvError(f"{key}: got {function!r}, expected a function")

@@ -60,7 +60,8 @@ def record(
     rng = np.random.default_rng(seed)
     uniform = rng.uniform(1e-9, 1, (episodes, task.reset_width(model)))
     live = {field: simulations.bind(field) for field in {*task.fields, "qpos", "qvel"} if field != FIELD}
-    InitialState(simulations, model, live.values(), plan.nominal.keys()).begin(ids, task.initial_state(model, uniform))
+    start = InitialState(simulations, model, live.values(), plan.nominal.keys())
+    start.begin(ids, start.made(task, ids, uniform))
     ctrl = simulations.bind("ctrl")
     steps = max(4, round(seconds / task.dt))
     space = task.action_space(model)

@@ -222,7 +222,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.plan.write(self.rows, ids, columns)
         uniform = self._states_ahead.uniform(ids, *keys)
         self._redraws.begin(ids, self._keys)
-        self._start.begin(ids, {**self.task.initial_state(self.model, uniform), **(state or {})})
+        self._start.begin(ids, {**self._start.made(self.task, ids, uniform), **(state or {})})
         self._effects.begin(ids, *keys, self._ctrl[ids])
         self._keys.episodes[ids] += np.uint64(1)
         self._elapsed[ids] = 0
@@ -357,8 +357,6 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             self._warned[:] = warned
         return failed
 
-    # pictures
-
     def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Any:
         """The reward of any goals; see `dr_env.envs.goals.compute_reward`."""
         return compute_reward(self.task, achieved_goal, desired_goal, info)
@@ -384,6 +382,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     def wear(self, plan: Plan, columns: Columns | None) -> None:
         """Shows the looks that another Plan of this model gives the environments by their Draws; None for none."""
         self._worn = plan, columns
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuses copies: simulations are MuJoCo's own, and cannot be written down."""
+        raise DREnvError("env: simulations cannot be copied or pickled; make another environment, of the same seed")
 
     def close_extras(self, **_: Any) -> None:
         """Frees the renderer."""

@@ -78,14 +78,15 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             raise DREnvError(f"mode: {unknown_name('mode', mode, _MODES)}")
         self._mode = mode
         if mode == "train":
-            self._keys = self._training
+            self._coming = self._training
         else:
-            self._keys = EpisodeKeys(1)
-            self._keys.seed(digest("evaluate"))
+            self._coming = EpisodeKeys(1)
+            self._coming.seed(digest("evaluate"))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Randomizes the model, then resets the environment in full; `info["dr"]` holds the Draw."""
         options = dict(options or {})
+        self._keys = self._coming  # those of an episode under way stay
         self._take(self._drawn(seed, options.pop("draw", None)))
         self._host.redraws.begin(_ONE, self._keys)
         self._host.begin(self._columns, self._keys)

@@ -15,26 +15,28 @@ from dr_env.spec.io import Lines, read_yaml
 
 FORMAT: Literal["dr_env/logs/1"] = "dr_env/logs/1"
 
-_POSITIONS = {
+POSITIONS = {
     "1": 1.0, "rad": 1.0, "deg": math.pi / 180, "turn": 2 * math.pi, "mrad": 1e-3,
     "m": 1.0, "cm": 1e-2, "mm": 1e-3, "inch": 0.0254,
 }  # fmt: skip
-_RATES = {
+RATES = {
     "1": 1.0, "rad/s": 1.0, "deg/s": math.pi / 180, "rpm": math.pi / 30, "turn/s": 2 * math.pi,
     "m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3,
 }  # fmt: skip
 UNITS = {
-    **_POSITIONS, **_RATES,
+    **POSITIONS, **RATES,
     "N": 1.0, "mN": 1e-3, "N m": 1.0, "mN m": 1e-3, "V": 1.0, "mV": 1e-3, "A": 1.0, "mA": 1e-3,
     "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
 }  # fmt: skip
 """Factors to SI, by name."""
-_FITTING = {"qpos": ("position", _POSITIONS), "qvel": ("velocity", _RATES), "ctrl": ("control", UNITS)}
+_CLOCKS = ("s", "ms", "us", "ns")
+_CONTROLS = {name: factor for name, factor in UNITS.items() if name not in _CLOCKS}
+_FITTING = {"qpos": ("position", POSITIONS), "qvel": ("velocity", RATES), "ctrl": ("control", _CONTROLS)}
 
 LENGTHS = frozenset({"m", "cm", "mm", "inch", "m/s", "cm/s", "mm/s"})
-ANGLES = frozenset(_POSITIONS.keys() | _RATES.keys()) - LENGTHS - {"1"}
+ANGLES = frozenset(POSITIONS.keys() | RATES.keys()) - LENGTHS - {"1"}
 
-CHECKS = ("nan", "jump", "sign", "unit", "lag", "gap", "clipping")
+CHECKS = ("nan", "jump", "pair", "sign", "unit", "lag", "gap", "clipping")
 """What is looked for; those listed under `accept` are let pass."""
 
 _KEY = re.compile(r"^(qpos|qvel|ctrl)\[(.+?)\]$")
@@ -136,6 +138,13 @@ class LogMap(BaseModel):
     def _files(cls, form: Any) -> Any:
         return [form] if isinstance(form, str) else form
 
+    @field_validator("files")
+    @classmethod
+    def _some_files(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise DREnvError("files: got none, expected the names of files, or globs of them")
+        return value
+
     @field_validator("accept")
     @classmethod
     def _accept(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,6 +159,10 @@ class LogMap(BaseModel):
         for key, column in value.items():
             if not _KEY.match(key):
                 raise DREnvError(f"{key}: expected qpos[joint], qvel[joint] or ctrl[actuator]")
+            if not column.source:
+                raise DREnvError(f"{key}: source: got an empty list, expected the name of a column, or some")
+            if column.dead and not key.startswith("ctrl"):
+                raise DREnvError(f"{key}: dead: is of controls, which have no effect at first; expected it at a ctrl")
             what, fitting = _FITTING[key[:4]]
             if column.unit not in fitting:
                 raise DREnvError(f"{key}: got the unit {column.unit}, expected one of a {what}: {', '.join(fitting)}")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _GAP = 4.0  # sampling periods without a sample
-_ALIKE = 0.9  # correlation from which two signals are the same
+_ALIKE, _UNLIKE = 0.9, 0.3  # correlation from which two signals are the same, and below which they are not
+_OTHER = 1.5  # ratio from which a velocity is none of its position
 _FACTORS = (
     (57.3, "rad/s while the position is in deg"),
     (1 / 57.3, "deg/s while the position is in rad"),
@@ -76,26 +77,56 @@ def check_clock(where: str, time: Array, then: str = "cut in two there") -> Iter
 
 
 def check_jump(where: str, time: Array, values: Array) -> Iterator[Finding]:
-    """A position that leaps between two samples and moves far less before and after."""
+    """A position that leaps between two samples, or for one or two away and back, and moves far less around it."""
     known = ~np.isnan(values)
     time, values = time[known], values[known]
     spacing = np.diff(time)
-    steps = np.abs(np.diff(values)) * np.median(spacing) / spacing
-    if len(steps) < 9 or not (steps > 0).any():
+    if len(spacing) < 9 or not np.ptp(values) > 0:
         return
+    steps = np.abs(np.diff(values)) * np.median(spacing) / spacing
     quantum = steps[steps > 0].min()
-    around = np.stack([np.roll(steps, k) for k in (-3, -2, -1, 1, 2, 3)]).max(axis=0)
-    leaps = (steps > 8 * around) & (steps > 8 * quantum) & (steps > 4 * np.quantile(steps, 0.99))
+    for away in (0, 1, 2):  # samples that a glitch lasts; 0 for a step that stays
+        found = _leaps(values, steps, away, quantum)
+        for i in found[:1]:
+            full = " (a turn: unwrap it)" if not away and abs(steps[i] - 2 * np.pi) < 0.5 else ""
+            back = f" and back to {values[i + 1 + away]:g}" if away else ""
+            text = f"jumps from {values[i]:g} to {values[i + 1]:g}{back} at {time[i + 1]:g} s{full}"
+            yield Finding("jump", where, text, True)
+        if len(found):
+            return
+
+
+def _leaps(values: Array, steps: Array, away: int, quantum: float) -> NDArray[np.intp]:
+    """The samples (..) before a leap that ends `away` samples later."""
+    count = len(steps) - away
+    before, after = values[:count], values[1 + away : 1 + away + count]
+    if away:  # how far the nearest of the samples between is, and how far what follows is from where it was
+        middle = 0.5 * (before + after)
+        height = np.min([np.abs(values[k : k + count] - middle) for k in range(1, away + 1)], axis=0)
+        rest = np.abs(after - before)
+    else:
+        height, rest = steps, np.zeros(count)
+    # the three steps before and after those of the leap itself
+    near = [*(np.roll(steps, k)[:count] for k in (1, 2, 3)), *(np.roll(steps, -away - k)[:count] for k in (1, 2, 3))]
+    leaps = (height > 8 * np.max([*near, rest], axis=0)) & (height > 8 * quantum)
     leaps[:3] = leaps[-3:] = False
-    for i in np.flatnonzero(leaps)[:1]:
-        full = " (a turn: unwrap it)" if abs(steps[i] - 2 * np.pi) < 0.5 else ""
-        text = f"jumps from {values[i]:g} to {values[i + 1]:g} at {time[i + 1]:g} s{full}"
-        yield Finding("jump", where, text, True)
+    leaping = np.flatnonzero(leaps)
+    own = np.unique((leaping[:, None] + np.arange(away + 1)).ravel())
+    others = np.delete(steps, own)
+    return leaping[height[leaping] > 4 * np.quantile(others, 0.99)] if len(others) else leaping[:0]
 
 
 def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Iterator[Finding]:
     """A velocity that does not belong to its position: sign, unit, lag. Both (T,) on one clock, without NaN."""
-    if len(time) < 32 or np.ptp(position) == 0 or np.ptp(velocity) == 0:
+    if len(time) < 32:
+        return
+    if not velocity.any():
+        changes = np.abs(np.diff(position))
+        if np.ptp(position) > 8 * changes[changes > 0].min(initial=np.inf):
+            yield Finding("pair", where, "is 0 while the position moves; leave it out to be estimated", True)
+    elif np.ptp(position) == 0 and np.ptp(velocity) > 0:
+        yield Finding("pair", where, "changes while the position stays where it is; is it of another joint?", False)
+    if np.ptp(position) == 0 or np.ptp(velocity) == 0:
         return
     period = float(np.median(np.diff(time)))
     uniform = np.arange(time[0], time[-1], period)
@@ -111,17 +142,28 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
     best = int(np.argmax(np.abs(scores))) - longest
     score, at_zero = float(scores[best + longest]), float(scores[longest])
     if abs(score) < _ALIKE:
+        # quantised and noisy signals differ from sample to sample; over longer parts they do not
+        if abs(_correlation(*(_broad(signal) for signal in (slope, given)))) < _UNLIKE:
+            text = "does not follow the position's change; is it of another joint? Leave it out to be estimated"
+            yield Finding("pair", where, text, False)
         return
     shifted = np.roll(given, -best)[core]
     ratio = float((slope[core] * shifted).sum() / (shifted * shifted).sum())
     if score < 0:
         yield Finding("sign", where, "its sign is opposite to that of the position's change; give scale: -1", True)
-    for factor, text in _FACTORS:
-        if 0.9 < abs(ratio) / factor < 1.1:
-            yield Finding("unit", where, f"the position changes {abs(ratio):.3g} times as fast; {text}?", True)
+    told = next((text for factor, text in _FACTORS if 0.9 < abs(ratio) / factor < 1.1), None)
+    if told or not 1 / _OTHER < abs(ratio) < _OTHER:
+        fast = f"the position changes {abs(ratio):.3g} times as fast"
+        yield Finding("unit", where, f"{fast}; {told or 'another unit, or a gear between them'}?", told is not None)
     if best != 0 and score**2 - at_zero**2 > 0.002 and abs(best) * period > 1.5 * period:
         text = f"{'lags' if best > 0 else 'leads'} the position by {abs(best) * period * 1e3:.0f} ms"
         yield Finding("lag", where, f"{text}; give delay: {best * period:.3g}, or leave it out to be estimated", False)
+
+
+def _broad(signal: Array) -> Array:
+    """A signal's means over parts of a hundredth of it, at least 8 samples each."""
+    width = max(8, len(signal) // 100)
+    return np.asarray(signal[: len(signal) // width * width].reshape(-1, width).mean(axis=1))
 
 
 def _correlation(a: Array, b: Array) -> float:

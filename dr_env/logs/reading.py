@@ -5,22 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError, unknown_name
-from dr_env.logs.mapping import ANGLES, LENGTHS, UNITS, Column, LogMap, parse_key, parse_source
+from dr_env.logs.mapping import ANGLES, LENGTHS, POSITIONS, RATES, UNITS, Column, LogMap, parse_key
 from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values, gaps
 from dr_env.logs.sources import open_source
+from dr_env.logs.tables import Table, array, located, recordings
 from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, runs, unwrapped, upright
 from dr_env.tuning.evidence import Log
 
 Array = NDArray[np.float64]
-Table = Mapping[str, Any]
 
 _LEAST = 4  # samples
 _FINER = 1.5  # than samples are on average, that they may be resampled
@@ -35,12 +34,14 @@ class Layout:
         qvel: likewise.
         ctrl: likewise by actuator, one number each.
         turning: hinges without limits, whose angles may be recorded within a turn.
+        slides: joints that slide; the others of one number turn.
     """
 
     qpos: Mapping[str, tuple[int, int]]
     qvel: Mapping[str, tuple[int, int]]
     ctrl: Mapping[str, tuple[int, int]]
     turning: frozenset[str] = frozenset()
+    slides: frozenset[str] = frozenset()
 
     def size(self, kind: str) -> int:
         """How many numbers qpos, qvel or ctrl has."""
@@ -68,13 +69,15 @@ def read_logs(path: str | Path, layout: Layout, data: str | Path | None = None) 
         if name not in known:
             what = "actuator" if kind == "ctrl" else "joint"
             raise DREnvError(f"{path} columns.{key}: {unknown_name(what, name, known)}")
+        _check_unit(f"{path} columns.{key}", mapping.columns[key].unit, kind, name in layout.slides, known[name][1])
     _check_complete(str(path), mapping, layout)
     logs: list[Log] = []
     findings: list[Finding] = []
-    for file in _files(mapping, Path(path), data):
+    folder = Path(data) if data is not None else Path(path).parent
+    for file in _files(mapping, Path(path), folder):
         before = len(logs)
         for suffix, table in open_source(file):
-            for name, part in _recordings(f"{Path(file).name}{suffix}", table, mapping):
+            for name, part in recordings(f"{_shown(file, folder)}{suffix}", table, mapping):
                 found, wrong = _Recording(name, part, mapping, layout).logs()
                 logs += found
                 findings += [finding for finding in wrong if finding.check not in mapping.accept]
@@ -87,6 +90,15 @@ def read_logs(path: str | Path, layout: Layout, data: str | Path | None = None) 
     return logs, findings
 
 
+def _check_unit(where: str, unit: str, kind: str, slides: bool, count: int) -> None:
+    """An angle is none in mm, and a length none in degrees; free joints have both."""
+    wrong = ANGLES if slides else LENGTHS
+    if kind != "ctrl" and count == 1 and unit in wrong:
+        units = sorted((LENGTHS if slides else ANGLES) & (POSITIONS if kind == "qpos" else RATES).keys())
+        what = "slides" if slides else "turns"
+        raise DREnvError(f"{where}: got the unit {unit}, but the joint {what}; expected one of {', '.join(units)}")
+
+
 def _check_complete(path: str, mapping: LogMap, layout: Layout) -> None:
     for kind in ("qpos", "ctrl"):
         missing = [f"{kind}[{name}]" for name in getattr(layout, kind) if f"{kind}[{name}]" not in mapping.columns]
@@ -94,8 +106,13 @@ def _check_complete(path: str, mapping: LogMap, layout: Layout) -> None:
             raise DREnvError(f"{path} columns: no {', '.join(missing)}; the model cannot be replayed without")
 
 
-def _files(mapping: LogMap, path: Path, data: str | Path | None) -> list[str]:
-    folder = Path(data) if data is not None else path.parent
+def _shown(file: str, folder: Path) -> str:
+    """A file's name, with the folders between where its recordings are looked for and itself."""
+    path = Path(file)
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
+def _files(mapping: LogMap, path: Path, folder: Path) -> list[str]:
     found: list[str] = []
     for pattern in mapping.files:
         if pattern.startswith("minari:"):
@@ -109,71 +126,6 @@ def _files(mapping: LogMap, path: Path, data: str | Path | None) -> list[str]:
             raise DREnvError(f"{path} files: nothing matches '{pattern}' in {folder}")
         found += hits
     return found
-
-
-def _recordings(name: str, table: Table, mapping: LogMap) -> Iterator[tuple[str, Table]]:
-    """The recordings of one table: by an index in the names of arrays, by lengths, by a column, or one."""
-    sources = [s for column in mapping.columns.values() for s in column.source]
-    if any("{i}" in s for s in sources) or "{i}" in (mapping.time or ""):
-        indices = _indices(name, table, mapping)
-        for i in indices:
-            yield f"{name}[{i}]", _Renamed(table, str(i))
-        return
-    if mapping.episodes is None:
-        yield name, table
-        return
-    total = len(_array(name, table, parse_source(sources[0])[0]))
-    if mapping.episodes.length is not None:
-        lengths = _array(name, table, mapping.episodes.length).astype(int)
-        ends = np.cumsum(lengths)
-        if not len(ends) or ends[-1] != total or (lengths < 1).any():
-            raise DREnvError(
-                f"{name} {mapping.episodes.length}: lengths sum to {int(lengths.sum())}, expected {total} samples"
-            )
-    else:
-        key = str(mapping.episodes.id)
-        ids = _array(name, table, key)
-        if np.isnan(ids).any():
-            bad = int(np.flatnonzero(np.isnan(ids))[0])
-            raise DREnvError(f"{name} {key}: sample {bad} is no number, expected numbers that tell recordings apart")
-        changes = np.flatnonzero(np.diff(ids) != 0) + 1
-        ends = np.append(changes, total)
-    for i, (begin, end) in enumerate(zip(np.concatenate(([0], ends[:-1])), ends, strict=True)):
-        rows = slice(int(begin), int(end))
-        yield f"{name}[{i}]", {k: v[rows] for k, v in table.items() if np.ndim(v) and len(v) == total}
-
-
-class _Renamed(dict[str, Any]):
-    """A table in which `{i}` of a name stands for an index."""
-
-    def __init__(self, table: Table, index: str) -> None:
-        super().__init__(table)
-        self._index = index
-
-    def __missing__(self, key: str) -> Any:
-        return super().__getitem__(key.replace("{i}", self._index)) if "{i}" in key else self._fail(key)
-
-    def _fail(self, key: str) -> Any:
-        raise KeyError(key)
-
-
-def _indices(name: str, table: Table, mapping: LogMap) -> list[int]:
-    stem = next(s for s in (*(s for c in mapping.columns.values() for s in c.source), mapping.time or "") if "{i}" in s)
-    pattern = re.compile(re.escape(parse_source(stem)[0]).replace(r"\{i\}", r"(\d+)") + "$")
-    found = sorted(int(match[1]) for key in table if (match := pattern.match(key)))
-    if not found:
-        raise DREnvError(f"{name}: {unknown_name('array', parse_source(stem)[0], table)}")
-    return found
-
-
-def _array(name: str, table: Table, key: str) -> Array:
-    try:
-        value = np.asarray(table[key])
-    except KeyError:
-        raise DREnvError(f"{name}: {unknown_name('column', key, table)}") from None
-    if value.dtype == object or not (np.issubdtype(value.dtype, np.number) or value.dtype == np.bool_):
-        raise DREnvError(f"{name} {key}: got {value.dtype}, expected numbers")
-    return value.astype(np.float64)
 
 
 class _Recording:
@@ -227,11 +179,16 @@ class _Recording:
         mapping = self._mapping
         if mapping.time is None:
             assert mapping.rate is not None
-            first = next(iter(mapping.columns.values())).source[0]
+            # of positions: controls may end one sample earlier
+            first = next(column.source[0] for key, column in mapping.columns.items() if key.startswith("qpos"))
             time = np.arange(len(self._source(first))) / mapping.rate
         else:
             time = self._source(mapping.time) * UNITS[mapping.time_unit]
         label = f"{self._name} {mapping.time or ''}".strip()
+        if time.ndim > 1:
+            if time.shape[1] > 1:
+                raise DREnvError(f"{label}: {time.shape[1]} columns, expected one of seconds; write {mapping.time}[0]")
+            time = time[:, 0]
         if len(time) < _LEAST:
             raise DREnvError(f"{label}: {len(time)} samples, expected at least {_LEAST}")
         if not np.isfinite(time).all():
@@ -252,10 +209,8 @@ class _Recording:
         return np.asarray(time)
 
     def _source(self, source: str) -> Array:
-        key, column = parse_source(source)
-        if source in self._table:
-            key, column = source, None
-        values = _array(self._name, self._table, key)
+        key, column = located(self._table, source)
+        values = array(self._name, self._table, key)
         if values.ndim > 1 and column is not None:
             if column >= values.shape[1]:
                 raise DREnvError(f"{self._name} {source}: the array has {values.shape[1]} columns")

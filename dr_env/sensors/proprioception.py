@@ -59,15 +59,15 @@ class ObservationSensor:
 
     def begin(self, ids: Ids, seeds: Keys, environments: Keys, episodes: Keys) -> None:
         """Starts new episodes in the environments `ids`, after their numbers are written."""
-        self._note_active()
-        if not self.active:
-            return
-        for blocks in self._blocks.values():
-            blocks.begin(ids, seeds, environments, episodes)
+        # another environment's next episode may turn an effect on while these run
         self._walk[ids] = 0
         self._time[ids] = 0
         self._fresh[ids] = True
-        self._lengthen()
+        self._note_active()
+        if self.active:
+            for blocks in self._blocks.values():
+                blocks.begin(ids, seeds, environments, episodes)
+            self._lengthen()
 
     def refresh(self) -> None:
         """Takes up numbers that have changed within an episode."""

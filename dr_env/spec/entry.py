@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from dr_env.distributions import Distribution, Expression
+from dr_env.distributions import Categorical, Distribution, Expression
 from dr_env.errors import DREnvError
 from dr_env.spec import schema
 from dr_env.spec.selector import Selector
@@ -77,8 +77,9 @@ class Variable(BaseModel):
 
     def structure(self) -> tuple[object, ...]:
         """All but the numbers: what a Plan is bound to."""
-        distribution = self.distribution
-        return (self.trigger, self.every, distribution.parents, distribution.size, distribution.uniforms)
+        drawn = self.distribution
+        labels = drawn.labels if isinstance(drawn, Categorical) else ()  # values are their numbers
+        return (self.trigger, self.every, drawn.parents, drawn.size, drawn.uniforms, labels)
 
     @model_validator(mode="after")
     def _every_form(self) -> Variable:

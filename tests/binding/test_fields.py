@@ -47,6 +47,7 @@ CHANGES: dict[str, tuple[str, str, float, float, float]] = {
     "equality.polycoef": ("*", "add", 0.1, -0.1, 0.1),
     "tendon.range": ("cord", "scale", 0.9, 0.9, 1.0),
     "actuator.bias": ("*", "add", 0.5, -0.1, 0.1),
+    "actuator.force": ("biceps", "scale", 1.5, 0.9, 1.1),
     "actuator.kp": ("servo", "scale", 1.5, 0.9, 1.1),
     "actuator.kv": ("servo", "scale", 1.5, 0.9, 1.1),
     "actuator.ctrlrange": ("*", "scale", 0.3, 0.5, 1.0),
@@ -94,6 +95,11 @@ def _model(full_spec: mujoco.MjSpec, field: Field, spec: Spec) -> mujoco.MjModel
         full_spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     if field.name == "ref":  # felt by a spring whose rest position stays
         full_spec.joint("wrist").springref = 0.0
+    if field.name == "force" and full_spec.actuator("biceps") is None:
+        muscle = full_spec.add_actuator(
+            name="biceps", target="wrist", trntype=mujoco.mjtTrn.mjTRN_JOINT, lengthrange=[-1.0, 1.0]
+        )
+        muscle.set_to_muscle(timeconst=[0.01, 0.04], tausmooth=0.0, range=[0.75, 1.05], force=20.0)
     return compile_model(full_spec, spec)
 
 

@@ -98,3 +98,32 @@ def test_models_that_sleep_are_simulated(tmp_path: object) -> None:
         observations, *_ = env.step(np.ones((3, 3), np.float32))
     assert np.isfinite(observations).all()
     assert len(np.unique(observations[:, 0])) == 3
+
+
+MUSCLE = """
+<mujoco><worldbody><body name="arm"><joint name="elbow" axis="0 1 0" range="-60 60" limited="true"/>
+  <geom type="capsule" size=".03" fromto="0 0 0 .3 0 0" mass="1"/></body></worldbody>
+<actuator><muscle name="biceps" joint="elbow" force="20"/></actuator></mujoco>
+"""
+
+
+@pytest.mark.parametrize(
+    ("select", "field", "why"),
+    [
+        ({"actuator": "*"}, "gear[0]", "'biceps' is a muscle, and MuJoCo fixes the lengths of muscles when it compiles; vary its force"),
+        ({"joint": "elbow"}, "range", "'elbow' is moved by a muscle, and MuJoCo fixes the lengths of muscles"),
+        ({"actuator": "*"}, "gain", "vary a muscle's force"),
+    ],
+)  # fmt: skip
+def test_what_a_muscles_lengths_follow_from_is_refused(select: dict[str, str], field: str, why: str) -> None:
+    model = mujoco.MjModel.from_xml_string(MUSCLE)
+    with pytest.raises(DREnvError, match=why):
+        spec_of(x=entry(select, field, "scale", type="uniform", low=0.5, high=2)).bind(model)
+
+
+def test_a_muscles_force_is_that_of_the_compiled_model() -> None:
+    model, expected = (mujoco.MjModel.from_xml_string(MUSCLE.replace('"20"', f'"{f}"')) for f in (20, 30))
+    plan = spec_of(x=entry({"actuator": "biceps"}, "force", "scale", type="uniform", low=0.5, high=2)).bind(model)
+    plan.apply(model, {"x": 1.5})
+    assert np.array_equal(model.actuator_gainprm, expected.actuator_gainprm)
+    assert np.array_equal(model.actuator_biasprm, expected.actuator_biasprm)

@@ -218,7 +218,7 @@ entries:
         (("formula: 1 + payload / 4", "formula: 1 + stiffness + friction * mass"), "entries.mass.distribution: depends on itself: mass -> mass"),
         (("formula: posterior.damping}", "formula: stiffness}"), None),
         (("formula: posterior.damping", "formula: posterior.dampin"), "no variable or entry 'posterior.dampin'; did you mean 'posterior.damping'?"),
-        (("        rain: {type: uniform, low: 0.3, high: 0.5}\n", ""), "entries.friction.distribution: cases: no case 'rain', which 'weather' can take"),
+        (("        rain: {type: uniform, low: 0.3, high: 0.5}\n", ""), "entries.friction.distribution: cases: no case 'rain', which 'weather' has"),
         (("rain: {type: uniform, low: 0.3", "snow: {type: uniform, low: 0.3"), "cases: no case 'rain'"),
         (("variable: weather, cases", "variable: payload, cases"), "entries.blur.distribution: variable: no categorical variable 'payload'"),
         (("low: 0.3, high: 0.5}", "low: -0.3, high: 0.5}"), "entries.friction.distribution: friction of geom 'floor' can reach -0.3"),

@@ -248,3 +248,26 @@ def test_mixtures_and_switches_span_what_their_parts_do() -> None:
     assert switched.span() == (low, high)
     for each in (mixed, switched):
         np.testing.assert_allclose(each.standardize([low, high]), [-1, 1])
+
+
+def test_cases_may_have_dots_in_their_names() -> None:
+    cases = {"v1": {"type": "uniform", "low": 0, "high": 1}, "v1.0": {"type": "uniform", "low": 0, "high": 2}}
+    switch = Distribution.from_dict({"type": "switch", "variable": "w", "cases": cases})
+    changed = switch.replace(**{"v1.0.low": 0.7, "v1.high": 3.0}).to_dict()["cases"]
+    assert (changed["v1.0"]["low"], changed["v1"]["high"], changed["v1.0"]["high"]) == (0.7, 3.0, 2.0)
+    with pytest.raises(DREnvError, match="no part 'v3'"):
+        switch.replace(**{"v3.low": 1.0})
+
+
+def test_what_a_mixture_never_chooses_has_no_part_in_its_density() -> None:
+    parts = [{"weight": 0, "type": "constant", "value": 1.0}, {"weight": 1, "type": "choice", "values": [1, 2]}]
+    mixture = Distribution.from_dict({"type": "mixture", "components": parts})
+    narrow = {"type": "mixture", "components": [
+        {"weight": 0, "type": "uniform", "low": 1, "high": 1}, {"weight": 1, "type": "uniform", "low": 1, "high": 2}]}  # fmt: skip
+    assert mixture.log_prob(1.0) == pytest.approx(np.log(0.5))
+    assert Distribution.from_dict(narrow).log_prob(1.0) == pytest.approx(0.0)
+
+
+def test_an_endless_formula_is_refused_in_one_line() -> None:
+    with pytest.raises(DREnvError, match=r"\.\.\. \(6001 characters\), expected a formula such as"):
+        Formula("1+" * 3000 + "1")

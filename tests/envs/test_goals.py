@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dr_env import DREnvError, VectorEnv, make_task
+from dr_env import DREnvError, VectorEnv, make_env, make_task
 from dr_env.envs.goals import compute_reward
 
 
@@ -36,3 +36,13 @@ def test_a_batch_has_it_too() -> None:
     env = VectorEnv(make_task("reach"), 2)
     goals = np.zeros((2, 3))
     assert (env.compute_reward(goals, goals, None) == env.task.goal_reward(goals, goals)).all()
+
+
+def test_goals_end_nothing_as_gymnasiums_convention_asks() -> None:
+    env = make_env(task="reach").unwrapped
+    env.reset(seed=0)
+    after, _, terminated, truncated, info = env.step(env.action_space.sample())
+    goals = after["achieved_goal"], after["desired_goal"]
+    assert env.compute_terminated(*goals, info) is terminated is False
+    assert env.compute_truncated(*goals, info) is truncated is False
+    assert not env.compute_terminated(np.zeros((4, 3)), np.zeros((4, 3)), {}).any()

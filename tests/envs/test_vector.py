@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import mujoco
@@ -312,3 +313,24 @@ def test_the_model_of_the_task_stays_nominal() -> None:
 def test_what_a_call_returns_is_the_callers(mode: AutoresetMode) -> None:
     env = make_vector_env(task="hopper", num_envs=1, randomization="default", autoreset_mode=mode, max_episode_steps=1)
     check_returned_data_not_reused(env, seed=0)
+
+
+def test_a_running_environment_refuses_other_cases_whose_numbers_would_mean_others() -> None:
+    def weather(*cases: str) -> Spec:
+        chosen = {"type": "switch", "variable": "weather", "cases": {
+            case: {"type": "uniform", "low": 0.5, "high": 1} for case in cases}}  # fmt: skip
+        form = spec_of(friction=entry({"geom": "floor"}, "friction[0]", "scale", **chosen)).to_dict()
+        form["variables"] = {"weather": {"distribution": {"type": "categorical", "cases": dict.fromkeys(cases, 1)}}}
+        return Spec.from_dict(form)
+
+    env = VectorEnv(make_task("hopper"), 2, weather("dry", "rain"))
+    for cases in (("rain", "dry"), ("dry", "rain", "snow")):
+        with pytest.raises(DREnvError, match="weather: differs from the Spec that is bound in more than numbers"):
+            env.set_randomization(weather(*cases))
+    assert env.plan.binding != VectorEnv(make_task("hopper"), 2, weather("rain", "dry")).plan.binding
+
+
+def test_simulations_cannot_be_copied() -> None:
+    for env in (make_env(task="hopper"), VectorEnv(make_task("hopper"), 2)):
+        with pytest.raises(DREnvError, match="cannot be copied or pickled; make another environment"):
+            copy.deepcopy(env)

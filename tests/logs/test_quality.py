@@ -103,3 +103,116 @@ def test_recordings_are_told_apart_by_numbers(tmp_path: Path) -> None:
     (tmp_path / path).write_text(text)
     with pytest.raises(DREnvError, match="run: sample 0 is no number, expected numbers that tell recordings apart"):
         read_logs(mapped(tmp_path, path, episodes={"id": "run"}), LAYOUT)
+
+
+@pytest.mark.parametrize("lasts", [1, 2])
+@pytest.mark.parametrize("height", [50.0, 0.4, -0.4])
+def test_a_glitch_away_and_back_is_found_wherever_it_is(tmp_path: Path, lasts: int, height: float) -> None:
+    for at in (60, 150, 333):
+        table = recording()
+        table["p2"][at : at + lasts] += height
+        with pytest.raises(
+            DREnvError, match=r"p2: jumps from .* and back to .*; to use it all the same: accept: \[jump"
+        ):
+            read(tmp_path, table, columns=COLUMNS)
+
+
+@pytest.mark.parametrize("samples", [30, 60, 90, 400])
+def test_a_step_is_found_in_recordings_of_any_length(tmp_path: Path, samples: int) -> None:
+    table = {name: values[:samples].copy() for name, values in recording().items()}
+    table["p2"][samples // 2 :] += 1.0
+    with pytest.raises(DREnvError, match="p2: jumps from"):
+        read(tmp_path, table, columns=COLUMNS)
+
+
+def test_what_turns_round_suddenly_is_no_glitch(tmp_path: Path) -> None:
+    """A ball that bounces, a fast servo that overshoots, an encoder of few steps."""
+    time = np.arange(400) * 0.005
+    bounce = np.abs(np.sin(9 * time))
+    servo = np.where(time > 1, 1 - np.exp(-(time - 1) * 150) * np.cos((time - 1) * 300), 0.0)
+    coarse = np.round(3 * np.sin(time * 4))
+    for signal in (bounce, servo, coarse):
+        table = {"t": time, "p1": signal, "p2": np.sin(time), "u": np.zeros(400)}
+        columns = {"qpos[hip]": "p1", "qpos[knee]": "p2", "ctrl[motor]": "u"}
+        read(tmp_path, table, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"v1": lambda table: 0 * table["v1"]}, "v1: is 0 while the position moves"),
+        ({"p1": lambda table: 0 * table["p1"]}, "v1: changes while the position stays where it is"),
+        ({"v1": lambda table: table["v2"], "v2": lambda table: table["v1"]}, "v1: does not follow the position's change"),
+        ({"v1": lambda table: table["v1"] / 3}, "v1: the position changes 3 times as fast; another unit, or a gear"),
+    ],
+)  # fmt: skip
+def test_a_velocity_that_is_not_its_positions_is_noticed(tmp_path: Path, change: dict[str, Any], what: str) -> None:
+    table = recording(6.0)
+    table |= {name: make(table) for name, make in change.items()}
+    try:
+        said = [str(found) for found in read(tmp_path, table, columns=COLUMNS)[1]]
+    except DREnvError as error:
+        said = [str(error)]
+    assert any(what in each for each in said), said
+
+
+def test_units_are_those_of_joints_and_commands(tmp_path: Path) -> None:
+    slides = Layout(LAYOUT.qpos, LAYOUT.qvel, LAYOUT.ctrl, slides=frozenset({"knee"}))
+    file = write(tmp_path, ".csv", recording())
+    for key, unit, match in (
+        ("qpos[hip]", "mm", r"columns.qpos\[hip\]: got the unit mm, but the joint turns; expected one of deg, mrad"),
+        ("qvel[hip]", "m/s", r"but the joint turns; expected one of deg/s, rad/s"),
+        ("qpos[knee]", "deg", r"but the joint slides; expected one of cm, inch"),
+        ("ctrl[motor]", "ms", r"got the unit ms, expected one of a control"),
+    ):
+        source = {"qpos[hip]": "p1", "qvel[hip]": "v1", "qpos[knee]": "p2", "ctrl[motor]": "u"}[key]
+        with pytest.raises(DREnvError, match=match):
+            read_logs(mapped(tmp_path, file, {**COLUMNS, key: {"source": source, "unit": unit}}), slides)
+
+
+def test_rates_and_names_of_columns_in_any_order(tmp_path: Path) -> None:
+    table = recording()
+    np.savez(tmp_path / "short.npz", **{**table, "u": table["u"][:-1]})
+    for columns in (COLUMNS, dict(reversed(COLUMNS.items()))):
+        (log,), _ = read_logs(mapped(tmp_path, "short.npz", columns, time=None, rate=200.0), LAYOUT)
+        assert len(log.time) == 400
+    bracketed = {"q[0]" if name == "p1" else name: values for name, values in table.items()}
+    file = write(tmp_path, ".csv", bracketed | {"run": np.repeat([0.0, 1.0], 200)})
+    columns = {**COLUMNS, "qpos[hip]": "q[0]"}
+    logs, _ = read_logs(mapped(tmp_path, file, columns, episodes={"id": "run"}), LAYOUT)
+    assert [len(log.time) for log in logs] == [200, 200]
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, ".csv", recording())
+    logs, _ = read_logs(mapped(tmp_path, "*/log.csv"), LAYOUT)
+    assert [log.name for log in logs] == ["a/log.csv", "b/log.csv"]
+    table = recording()
+    table["t"][7] = -1
+    write(tmp_path / "b", ".csv", table)
+    with pytest.raises(DREnvError, match=r"^b/log\.csv t: out of order"):
+        read_logs(mapped(tmp_path, "*/log.csv"), LAYOUT)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"columns": {**COLUMNS, "qpos[hip]": {"source": []}}}, "source: got an empty list"),
+        ({"columns": {**COLUMNS, "qpos[hip]": {"source": "p1", "dead": 0.1}}}, "dead: is of controls"),
+        ({"files": []}, "files: got none"),
+        ({"time": "dt"}, r"dt: got an array of shape \(\), expected"),
+        ({"time": "both"}, r"both: 2 columns, expected one of seconds; write both\[0\]"),
+        ({"columns": {**COLUMNS, "qpos[hip]": "cube"}}, r"cube: got an array of shape \(400, 1, 1\), expected"),
+        ({"columns": {**COLUMNS, "qpos[hip]": "wave"}}, "wave: got complex128, expected numbers"),
+    ],
+)
+def test_arrays_of_the_wrong_form_are_named(tmp_path: Path, change: dict[str, Any], match: str) -> None:
+    table = recording()
+    more = {"dt": np.array(0.005), "both": np.stack([table["t"]] * 2, 1), "cube": table["p1"][:, None, None]}
+    np.savez(tmp_path / "odd.npz", **table, **more, wave=table["p1"] * 1j, column=table["t"][:, None])
+    with pytest.raises(DREnvError, match=match):
+        read_logs(mapped(tmp_path, **{"file": "odd.npz", **change} if "files" not in change else {"file": []}), LAYOUT)  # type: ignore[arg-type]
+    (log,), _ = read_logs(mapped(tmp_path, "odd.npz", time="column"), LAYOUT)
+    assert np.array_equal(log.time, table["t"])
