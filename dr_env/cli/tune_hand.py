@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -66,9 +67,13 @@ def ask(
             if objective is not None:
                 try:
                     objective.train(trial.spec, trial.run, trial.warm_start)
-                except DREnvError as error:
-                    found.tell(trial.number, [], Ledger(policies=1), str(error))
-                    raise DREnvError(f"trial {trial.number}: {error}; the study is intact") from error
+                except Exception as error:
+                    # a policy that crashes is evidence as well; the study goes on without it
+                    known = isinstance(error, DREnvError)
+                    note = str(error) if known else traceback.format_exc(limit=-3)
+                    found.tell(trial.number, [], Ledger(policies=1), note)
+                    text = str(error) if known else f"crashed: {type(error).__name__}: {error}"
+                    raise DREnvError(f"trial {trial.number}: {text}; the study is intact") from error
             found.set_ready(trial.number)
     finally:
         found.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from dr_env.binding import compile_model
 from dr_env.envs.task import Task, state_names
-from dr_env.errors import DREnvError, unknown_name
+from dr_env.errors import DREnvError, near_match, unknown_name
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
@@ -40,7 +42,9 @@ def return_of_log(task: Task, path: Path) -> tuple[float, int]:
     wanted = [*qpos, *qvel, *actions]
     for name in wanted:
         if name not in columns:
-            raise DREnvError(f"{path}: {unknown_name('column', name, columns)}")
+            lacking = unknown_name("column", name, columns)
+            near = near_match("reward", columns)
+            raise DREnvError(f"{path}: {lacking}" + (f"; or is '{near}' the 'reward'?" if near else ", nor 'reward'"))
     rows = np.stack([columns[name] for name in wanted], 1)  # (T, nq + nv + nu)
     if len(rows) < 2:
         raise DREnvError(f"{path}: got {len(rows)} rows, expected at least 2")
@@ -52,22 +56,24 @@ def return_of_log(task: Task, path: Path) -> tuple[float, int]:
 
 def _read(path: Path) -> dict[str, Array]:
     try:
-        with path.open(newline="") as file:
-            table = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        # a spreadsheet's file may begin with a mark of its encoding
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8-sig") as file:
+            read = csv.reader(file)
+            table = [(read.line_num, row) for row in read if row]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise DREnvError(f"{path}: cannot read: {error}") from error
     if len(table) < 2:
         raise DREnvError(f"{path}: empty, expected a line of column names and rows of numbers")
-    names, rows = [name.strip() for name in table[0]], table[1:]
+    names, rows = [name.strip() for name in table[0][1]], table[1:]
     values = np.empty((len(rows), len(names)))
-    for line, row in enumerate(rows, 2):
+    for place, (line, row) in enumerate(rows):
         if len(row) != len(names):
             raise DREnvError(f"{path}:{line} got {len(row)} values, expected {len(names)}")
         for i, text in enumerate(row):
             try:
-                values[line - 2, i] = float(text)
+                values[place, i] = float(text)
             except ValueError:
                 raise DREnvError(f"{path}:{line} {names[i]}: got {text!r}, expected a number") from None
-            if not math.isfinite(values[line - 2, i]):
+            if not math.isfinite(values[place, i]):
                 raise DREnvError(f"{path}:{line} {names[i]}: got {text}, expected a finite number")
     return {name: values[:, i] for i, name in enumerate(names)}

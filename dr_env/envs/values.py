@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan
-from dr_env.distributions import Categorical, Distribution, Joint
+from dr_env.distributions import Categorical, Distribution, Expression, Joint
 from dr_env.errors import DREnvError
 from dr_env.records import Columns
+from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
 
 _RANDOM = ("observation.", "action.", "sensor.", "push.")
 _TOLD = ("observation.bias",)  # of these, what changes readings the same way every time
+_CLIP = re.compile(r"(?:exp\()?clip\(.*, ([-+.e\d]+), ([-+.e\d]+)\)+")
 _WIDE = 4.0  # standard deviations to either side that are tried of what is unbounded
 
 
@@ -53,9 +56,12 @@ class Values:
                 labels = [name]
             self._places[name] = slice(len(names), len(names) + node.width)
             names += labels
-            low, high = plan.spec.drawn[name].bounds or ends(node.distribution)
-            lows += np.broadcast_to(low, node.width).tolist()
-            highs += np.broadcast_to(high, node.width).tolist()
+            bounds = plan.spec.drawn[name].bounds or ends(node.distribution)
+            low, high = (np.broadcast_to(end, node.width).tolist() for end in bounds)
+            for i, label in enumerate(labels if joint else ()):
+                low[i], high[i] = _clipped(plan.spec, label) or (low[i], high[i])
+            lows += low
+            highs += high
         if not names:
             none = "all its entries are constant" if plan.entries else "it has no entries"
             reasons = "; ".join(f"{name}: {why}" for name, why in self.left_out.items()) or none
@@ -94,6 +100,19 @@ def _unfit(plan: Plan, name: str, follows: bool, array: str) -> str | None:
     if array.startswith(_RANDOM) and array not in _TOLD:
         return "random from step to step, which the mean motion does not tell"
     return None
+
+
+def _clipped(spec: Spec, number: str) -> tuple[float, float] | None:
+    """The limits of one number of a joint distribution that is only read within them, as a tuned Spec's are."""
+    found: set[tuple[float, float]] = set()
+    for drawn in spec.drawn.values():
+        if number in drawn.distribution.parents:
+            formula = drawn.distribution.formula if isinstance(drawn.distribution, Expression) else ""
+            match = _CLIP.fullmatch(formula)
+            if match is None or drawn.distribution.parents != (number,):
+                return None
+            found.add((float(match[1]), float(match[2])))
+    return found.pop() if len(found) == 1 else None
 
 
 def ends(distribution: Distribution) -> tuple[Array, Array]:

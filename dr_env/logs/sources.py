@@ -104,13 +104,22 @@ def _number(cell: str) -> float:
 
 
 def _parquet(path: Path) -> Tables:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        values = table.column(name).to_pylist()
-        columns[name] = np.array([np.nan if value is None else value for value in values])
+        column = table.column(name)
+        if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):  # in seconds, since the first
+            kind = pa.timestamp("ns", column.type.tz) if pa.types.is_timestamp(column.type) else pa.duration("ns")
+            ticks = column.cast(kind).cast(pa.int64()).to_numpy()
+            columns[name] = (ticks - ticks[:1]) * 1e-9
+            continue
+        try:
+            columns[name] = np.array([np.nan if value is None else value for value in column.to_pylist()])
+        except ValueError as error:
+            raise DREnvError(f"{path} {name}: got {column.type}, expected numbers, as many in each row") from error
     yield "", columns
 
 

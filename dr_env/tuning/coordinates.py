@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Container, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ class Coordinates:
     def __init__(self, prior: Spec, names: Sequence[str], bounds: tuple[Array, Array]) -> None:
         self.prior, self.names = prior, tuple(names)
         self._owner = [_owner(prior, name) for name in self.names]
+        self._check_tunable()
         distributions = [drawn.distribution for drawn in self._drawn()]
         self.log = np.array([isinstance(distribution, LogUniform) for distribution in distributions])
         self.flat = np.array([isinstance(distribution, LogUniform | Uniform) for distribution in distributions])
@@ -75,6 +77,8 @@ class Coordinates:
             else:
                 for i in places:
                     point = self._unit(distribution.quantile(_GRID), i)
+                    # bounds may be narrower than the distribution
+                    point = point[(point > -1e-9) & (point < 1 + 1e-9)] if (np.abs(point - 0.5) < 0.5).any() else point
                     mean[i], covariance[i, i] = point.mean(), point.var()
         covariance += _FLOOR * np.eye(d)
         return np.clip(mean, 0, 1), covariance
@@ -127,6 +131,9 @@ class Coordinates:
             places = [i for i, (name, _) in enumerate(self._owner) if name == owner]
             labels = tuple(part for name, part in self._owner if name == owner)
             normal = self._normal(labels, places, mean, covariance)
+            old = variables[owner].distribution
+            if isinstance(old, JointNormal):  # its box stays
+                normal = dataclasses.replace(normal, low=old.low, high=old.high)
             variables[owner] = variables[owner].model_copy(update={"distribution": normal})
         if not fresh:
             return self.prior.model_copy(update={"variables": variables, "provenance": None})
@@ -150,7 +157,6 @@ class Coordinates:
             elif drawn.per == "shared":
                 entries[key] = drawn.model_copy(update={"distribution": formulas[mine[""]]})
             else:
-                self._check_unread(key)
                 for part, i in mine.items():
                     update: dict[str, Any] = {"distribution": formulas[i], "per": "shared"}
                     update["select"] = Selector(drawn.select.kind, (part,))
@@ -182,13 +188,23 @@ class Coordinates:
         ends = np.exp([low, high]) if self.log[i] else np.array([low, high])
         return Expression(f"exp({text})" if self.log[i] else text, *ends.tolist())
 
-    def _check_unread(self, entry: str) -> None:
-        for name, drawn in self.prior.drawn.items():
-            if entry in drawn.distribution.parents:
+    def _check_tunable(self) -> None:
+        """Refuses, before anything is simulated, what no result could be written for."""
+        for key in dict.fromkeys(owner for owner, _ in self._owner):
+            drawn = self.prior.drawn[key]
+            if not isinstance(drawn, Entry) or drawn.per == "shared":
+                continue
+            where = self.prior.where(key, "per")
+            if drawn.share is not None:
                 raise DREnvError(
-                    f"{self.prior.where(entry, 'per')}: has one value for each match and '{name}' reads it; "
-                    "write an entry for each match"
+                    f"{where}: has one value for each match and shares them in '{drawn.share}', which cannot be tuned; "
+                    "write an entry for each match, with a `share` of its own"
                 )
+            for name, other in self.prior.drawn.items():
+                if key in other.distribution.parents:
+                    raise DREnvError(
+                        f"{where}: has one value for each match and '{name}' reads it; write an entry for each match"
+                    )
 
 
 def _owner(prior: Spec, name: str) -> tuple[str, str]:

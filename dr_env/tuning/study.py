@@ -124,10 +124,9 @@ class Study:
     def _check_same(self, settings: Settings) -> None:
         given = json.loads(json.dumps(dataclasses.asdict(settings)))
         for key, mine in dataclasses.asdict(self.settings).items():
-            if given[key] != mine:
-                short = key in ("prior", "target")
-                texts = (Spec.from_yaml(text).digest() if short and text else text for text in (given[key], mine))
-                got, wanted = texts
+            short = key in ("prior", "target")
+            got, wanted = (Spec.from_yaml(text).digest() if short and text else text for text in (given[key], mine))
+            if got != wanted:
                 raise DREnvError(
                     f"{self.folder}: a study with another {'Spec' if key == 'prior' else key}: got {got!r}, it was "
                     f"begun with {wanted!r}; give the same, or begin another study"

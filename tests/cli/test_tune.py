@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,35 @@ def _replay(rows: list[list[float]]) -> Any:
     return lambda observations: next(actions)[None]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_the_files_of_spreadsheets_are_read(tmp_path: Path, suffix: str) -> None:
+    text = "\ufeffreward\n1\n2.5\n\n".encode()
+    path = tmp_path / f"run{suffix}"
+    path.write_bytes(gzip.compress(text) if suffix.endswith("gz") else text)
+    assert return_of_log(make_task("hopper"), path) == (3.5, 2)
+
+
+def test_a_policy_that_crashes_by_hand_is_told_and_the_study_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = tmp_path / "broken.py"
+    task.write_text(
+        "import dr_env\n"
+        f"task = dr_env.make_task({str(make_task('cartpole').file('scene.xml'))!r}, "
+        "reward=lambda before, action, after: 1 / 0)\n"
+    )
+    (tmp_path / "randomization.yaml").write_text(
+        "format: dr_env/1\nentries:\n  g: {select: option, field: 'gravity[2]', operation: scale, "
+        "distribution: {type: uniform, low: 0.9, high: 1.1}}\n"
+    )
+    arguments = ["--task", str(task), "--randomization", str(tmp_path / "randomization.yaml"), "--steps", "256"]
+    found = _fails(capsys, "tune", "ask", str(tmp_path / "study"), *arguments, "--quiet")
+    assert "trial 0: crashed: ZeroDivisionError: division by zero; the study is intact" in found
+    study = Study(tmp_path / "study")
+    assert study.count == 1 and "ZeroDivisionError" in str(study.summary())
+    study.close()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -201,6 +231,7 @@ def _replay(rows: list[list[float]]) -> Any:
         ("reward\nnan\n", r"run.csv:2 reward: got nan, expected a finite number"),
         ("a,b\n1\n", r"run.csv:2 got 1 values, expected 2"),
         ("qpos.slid\n1\n", r"no column 'qpos.slider'; did you mean 'qpos.slid'"),
+        ("rewrd\n1\n", "or is 'rewrd' the 'reward'?"),
     ],
 )
 def test_logs_that_have_no_return(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:

@@ -13,6 +13,7 @@ from dr_env import DREnvError, Spec, build_model
 from dr_env.envs.readings import Manifold
 from dr_env.envs.replay import Replay
 from dr_env.tuning import Log
+from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.rotation import rotation_between
 from tests.conftest import entry, spec_of
 
@@ -289,3 +290,14 @@ def test_noise_is_told_by_windows_of_any_length() -> None:
         found = replay(ARM, SPEC, noisy, window=window, velocities=True).noise()
         ratio = found / [0.003, 0.003, 0.02, 0.02]  # motion counts for noise where it is quick
         assert (ratio > 0.8).all() and (ratio < 1.6).all()
+
+
+def test_a_spec_that_was_tuned_keeps_the_priors_bounds() -> None:
+    """The numbers of its joint distribution are read within them: to try more would be to try what is not drawn."""
+    log = record(ARM, 1.0, 5)
+    simulator = replay(ARM, SPEC, log)
+    coordinates = Coordinates(SPEC, simulator.names, simulator.bounds)
+    d = len(simulator.names)
+    again = replay(ARM, coordinates.tuned(np.full(d, 0.99), 0.01 * np.eye(d)), log)
+    low, high = (np.where(coordinates.log, np.log(np.maximum(end, 1e-9)), end) for end in simulator.bounds)
+    np.testing.assert_allclose(again.bounds, (low, high), rtol=1e-9, atol=1e-12)

@@ -216,3 +216,20 @@ def test_arrays_of_the_wrong_form_are_named(tmp_path: Path, change: dict[str, An
         read_logs(mapped(tmp_path, **{"file": "odd.npz", **change} if "files" not in change else {"file": []}), LAYOUT)  # type: ignore[arg-type]
     (log,), _ = read_logs(mapped(tmp_path, "odd.npz", time="column"), LAYOUT)
     assert np.array_equal(log.time, table["t"])
+
+
+@pytest.mark.parametrize("kind", ["timestamp[us]", "duration[ms]"])
+def test_clocks_of_parquet_files_are_seconds(tmp_path: Path, kind: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = recording()
+    ticks = (np.arange(400) * 5) * (1000 if "us" in kind else 1)
+    made = pa.timestamp("us", "UTC") if "timestamp" in kind else pa.duration("ms")
+    first = 1_700_000_000_000_000 if "us" in kind else 0
+    pq.write_table(pa.table({**table, "t": pa.array(ticks + first, pa.int64()).cast(made)}), tmp_path / "log.parquet")
+    (log,), _ = read_logs(mapped(tmp_path, "log.parquet"), LAYOUT)
+    np.testing.assert_allclose(log.time, table["t"], atol=1e-9)
+    pq.write_table(pa.table({**table, "p1": [[1.0, 2.0]] * 399 + [None]}), tmp_path / "log.parquet")
+    with pytest.raises(DREnvError, match=r"log.parquet p1: got list<.*>, expected numbers, as many in each row"):
+        read_logs(mapped(tmp_path, "log.parquet"), LAYOUT)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dr_env.distributions import JointNormal
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 from dr_env.testing import target
 from dr_env.tuning import make_tuner
 from dr_env.tuning.coordinates import Coordinates
-from tests.conftest import entry
+from tests.conftest import entry, spec_of
 
 Array = NDArray[np.float64]
 
@@ -110,3 +111,41 @@ def test_a_log_uniform_value_has_no_bound_of_0() -> None:
         DREnvError, match="got 0 for the least value of a log_uniform distribution, expected a number above 0"
     ):
         Coordinates(prior, ("mass",), (np.zeros(1), np.full(1, 2.0)))
+
+
+def test_the_box_of_a_joint_distribution_stays() -> None:
+    box = {"type": "joint_normal", "names": ["a", "b"], "mean": [1, 1], "covariance": [[0.25, 0], [0, 0.25]],
+           "low": [0.5, 0.5], "high": [2, 2]}  # fmt: skip
+    form = spec_of(
+        m=entry({"body": "x"}, "mass", "scale", type="expression", formula="post.a"),
+        d=entry({"joint": "x"}, "damping", "scale", type="expression", formula="post.b"),
+    ).to_dict()
+    form["variables"] = {"post": {"distribution": box}}
+    coordinates = Coordinates(Spec.from_dict(form), ("post.a", "post.b"), (np.full(2, 0.5), np.full(2, 2.0)))
+    found = coordinates.tuned(np.array([0.1, 0.9]), 0.02 * np.eye(2)).variables["post"].distribution
+    assert isinstance(found, JointNormal) and (found.low, found.high) == ((0.5, 0.5), (2.0, 2.0))
+
+
+def test_bounds_narrower_than_a_distribution_are_where_it_is_believed() -> None:
+    prior = spec_of(g=entry("option", "gravity[0]", "add", type="normal", mean=0, std=0.3))
+    coordinates = Coordinates(prior, ("g",), (np.array([-0.1]), np.array([0.1])))
+    assert coordinates.mean[0] == pytest.approx(0.5, abs=0.01)
+    assert coordinates.covariance[0, 0] == pytest.approx(1 / 12, rel=0.02), "nearly flat there"
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"share": "group"}, "has one value for each match and shares them in 'group', which cannot be tuned"),
+        ({}, "has one value for each match and 'follows' reads it; write an entry for each match"),
+    ],
+)
+def test_what_no_result_could_be_written_for_is_refused_at_once(more: dict[str, str], match: str) -> None:
+    form = spec_of(
+        d=entry({"joint": "*"}, "damping", "scale", type="uniform", low=0.5, high=2, per="element"),
+        follows=entry({"body": "x"}, "mass", "scale", type="expression", formula="1 + 0.1 * m" if more else "d"),
+        m=entry({"body": "x"}, "mass", "scale", type="uniform", low=0.5, high=2),
+    ).to_dict()
+    form["entries"]["d"] |= more
+    with pytest.raises(DREnvError, match=match):
+        Coordinates(Spec.from_dict(form), ("d[a]", "d[b]"), (np.full(2, 0.5), np.full(2, 2.0)))
