@@ -43,10 +43,54 @@ app.command(relabel)
 app.command(preview)
 
 
+LISTS = frozenset(
+    f"--{name}"
+    for name in (
+        "arms",
+        "box",
+        "but",
+        "data",
+        "labels",
+        "link",
+        "methods",
+        "objects",
+        "only",
+        "quota",
+        "scores",
+        "select",
+        "sizes",
+        "tasks",
+    )
+)
+"""Options that take several values after them; given several times they take all of them."""
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """The same arguments, with the values of each of `LISTS` behind its first occurrence."""
+    parts: list[list[str]] = [[]]
+    for word in arguments:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            parts.append([name, value] if equals and name in LISTS else [word])
+        else:
+            parts[-1].append(word)
+    first: dict[str, list[str]] = {}
+    found: list[list[str]] = []
+    for part in parts:
+        if part and part[0] in first:
+            first[part[0]] += part[1:]
+            continue
+        if part and part[0] in LISTS:
+            first[part[0]] = part
+        found.append(part)
+    return [word for part in found for word in part]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; bad input ends with one clear line and exit status 2."""
     try:
-        app.cli(prog="dr-env", description="Domain randomization for MuJoCo.", args=arguments)
+        given = joined(sys.argv[1:] if arguments is None else arguments)
+        app.cli(prog="dr-env", description="Domain randomization for MuJoCo.", args=given)
     except DREnvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

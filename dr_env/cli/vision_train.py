@@ -23,7 +23,7 @@ def train(
     out: Path,
     data: tuple[Path, ...] = (),
     render: Render = NO_RENDER,
-    model: Literal["position", "keypoints"] = "position",
+    model: Literal["position", "keypoints"] | None = None,
     split: str | None = None,
     image: Literal["sensed", "clean"] = "sensed",
     frame: Literal["camera", "world"] | None = None,
@@ -56,8 +56,8 @@ def train(
         out: The run's folder.
         data: Datasets, as dr-env export --format bop or bop-webdataset writes them.
         render: Instead of datasets, images that are rendered while they are learned from.
-        model: What to train, one network for all classes: position (of each class that an image shows exactly once) or
-            keypoints (the pose of the object in a box).
+        model: What to train, one network for all classes: position (of each class that an image shows exactly once,
+            the default) or keypoints (the pose of the object in a box).
         split: The datasets' part to train on; by default all of it.
         image: What to train on: as the camera's sensor gives images, or before it.
         frame: Of positions: the camera's (by default), or the world's where the camera is nominally fixed.
@@ -94,6 +94,8 @@ def train(
     if labels == 0:
         if init is None:
             raise DREnvError("--labels: got 0, expected a trained run in --init that is taken as it is")
+        for judged in training_images(data, split, image, render) if data else ():
+            card.check_models(card.load(init), judged)
         print(f"no labels: the estimator of {init}; wrote {without_labels(init, out, hooks) / card.CARD}")
         return
     opened = training_images(data, split, image, render)
@@ -108,9 +110,14 @@ def train(
         if given:
             raise DREnvError(f"--{next(iter(given))}: is what the run of --init has; expected it without --init alone")
         estimator = card.load(init)
+        if model not in (None, estimator.kind):
+            raise DREnvError(f"--model: got {model}, but the run of --init is one of {estimator.kind}")
+        for each in images:
+            card.check_models(estimator, each)
+            card.check_symmetries(estimator, each)
         card.warn_unfinished(init)
     else:
-        estimator = card.make(model, images[0].models, seed, **given)
+        estimator = card.make(model or "position", images[0].models, seed, **given)
     settings = TrainSettings(
         epochs=epochs,
         steps=steps,

@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -17,6 +18,7 @@ from dr_env.binding import Plan, object_names
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.export.catalogue import LabelClass
 from dr_env.rendering import LabelledObject
+from dr_env.scene import Mesh, find_symmetries
 
 _GEOM = mujoco.mjtGeom
 _SHAPES = frozenset({"geom_size", "geom_pos", "derived.geom_rotation"})
@@ -47,7 +49,8 @@ def labelled_bodies(
     """The bodies to label, and their classes.
 
     Bodies with equal shapes whose names differ in a final number alone, such as cube_1 and cube_2, are of one class. An
-    object's frame is its body's, its keypoints are the corners of its box.
+    object's frame is its body's, its keypoints are the corners of its box. Turns that leave its shape as it is are its
+    symmetries, where all its geoms look alike and have no texture.
 
     Args:
         model: the model.
@@ -74,8 +77,14 @@ def labelled_bodies(
             kind = name
         if kind not in classes:
             names = tuple(f"corner_{i}" for i in range(len(corners)))
-            made = LabelClass(len(classes) + 1, kind, np.array(mesh.vertices), np.array(mesh.faces, np.int32), names)
-            classes[kind] = made
+            classes[kind] = LabelClass(
+                len(classes) + 1,
+                kind,
+                np.array(mesh.vertices),
+                np.array(mesh.faces, np.int32),
+                names,
+                **_symmetries(model, geoms, mesh),
+            )
         found = classes[kind]
         objects.append(
             LabelledObject(
@@ -83,6 +92,16 @@ def labelled_bodies(
             )
         )
     return tuple(objects), tuple(classes.values())
+
+
+def _symmetries(model: mujoco.MjModel, geoms: tuple[int, ...], mesh: trimesh.Trimesh) -> dict[str, Any]:
+    """The turns of a body that change nothing to see, as `LabelClass` has them."""
+    materials = model.geom_matid[list(geoms)]
+    plain = (model.mat_texid[materials[materials >= 0]] < 0).all()
+    if not plain or len(np.unique(np.column_stack((materials, model.geom_rgba[list(geoms)])), axis=0)) > 1:
+        return {}
+    group = find_symmetries(Mesh.of(mesh.vertices, mesh.faces))
+    return {"discrete": group.discrete, "continuous": tuple(zip(group.axes, group.offsets, strict=True))}
 
 
 def _equal(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:

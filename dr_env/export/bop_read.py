@@ -199,8 +199,9 @@ def read_infos(form: list[dict[str, Any]], count: int) -> tuple[dict[str, Any], 
     if len(form) != count:
         raise DREnvError(f"got {len(form)} objects, expected {count} as scene_gt.json has")
     for entry in form:
-        for key in ("bbox_obj", "bbox_visib", "visib_fract"):
-            entry[key]  # naming tells what is missing
+        for key in ("bbox_obj", "bbox_visib"):
+            numbers(entry[key], 4, key)
+        numbers([entry["visib_fract"]], 1, "visib_fract")
     return tuple(form)
 
 

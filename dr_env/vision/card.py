@@ -31,6 +31,7 @@ from dr_env.vision.position import PositionEstimator
 from dr_env.vision.samples import Images, ObjectModel
 
 FORMAT = "dr_env/estimator/1"
+_TURNS = 4  # of an axis, by which symmetries are compared
 CARD = "card.json"
 KINDS: dict[str, type[Estimator]] = {cls.kind: cls for cls in (PositionEstimator, KeypointEstimator)}
 """The estimators by name."""
@@ -156,20 +157,36 @@ def load_weights(estimator: Estimator, weights: Mapping[str, torch.Tensor], sour
 
 
 def check_models(estimator: Estimator, data: Images) -> None:
-    """Raises DREnvError where the estimator's classes are not those of the images, naming both.
+    """Raises DREnvError where the estimator's classes are not those of the images, naming both."""
+    check_classes(estimator.models, "the estimator", data)
+
+
+def check_classes(models: Mapping[int, ObjectModel], whose: str, data: Images) -> None:
+    """Raises DREnvError where classes are not those of the images, naming both.
 
     Numbers and meshes count, names do not: datasets of photographs have none.
     """
-    known, given = ({k: model.name for k, model in models.items()} for models in (estimator.models, data.models))
+    known, given = ({k: model.name for k, model in each.items()} for each in (models, data.models))
     if known.keys() != given.keys():
-        raise DREnvError(f"{data.name}: has the classes {_listed(given)}; the estimator knows {_listed(known)}")
-    for number, model in estimator.models.items():
+        raise DREnvError(f"{data.name}: has the classes {_listed(given)}; {whose} knows {_listed(known)}")
+    for number, model in models.items():
         other = data.models[number]
         if model.vertices.shape != other.vertices.shape or not np.allclose(model.vertices, other.vertices, atol=1e-5):
             raise DREnvError(
                 f"{data.name}: the mesh of class {number} ({other.name}: {len(other.vertices)} vertices, "
-                f"{1000 * other.diameter:.1f} mm) is not the estimator's "
+                f"{1000 * other.diameter:.1f} mm) is not that of {whose} "
                 f"({len(model.vertices)} vertices, {1000 * model.diameter:.1f} mm)"
+            )
+
+
+def check_symmetries(estimator: Estimator, data: Images) -> None:
+    """Raises DREnvError where classes of the images have other symmetries than the estimator learned with."""
+    for number, model in estimator.models.items():
+        known, given = (each.motions(_TURNS) for each in (model, data.models[number]))
+        if known.shape != given.shape or not np.allclose(known, given, atol=1e-5):
+            raise DREnvError(
+                f"{data.name}: class {number} ({model.name}) has {len(given) - 1} symmetric motions, expected the "
+                f"estimator's {len(known) - 1}; which poses are alike cannot change in training"
             )
 
 

@@ -28,6 +28,7 @@ from dr_env.vision.hooks import Hook
 from dr_env.vision.images import open_images
 from dr_env.vision.part import Part
 from dr_env.vision.refine import REFUSED, RefineSettings, refine
+from dr_env.vision.rendered import RenderedImages
 from dr_env.vision.samples import Images
 from dr_env.vision.train import TrainSettings, train
 
@@ -188,6 +189,11 @@ class Comparison:
                         f"{self.folder}: holds trainings with another {what} ({theirs!r}, not {ours!r}), which cannot "
                         "be compared; choose another --out"
                     )
+        worlds = [arm.world for arm in self.protocol.arms.values() if arm.world not in (None, "tuned")]
+        if worlds and not report_only and self.left():
+            name = str(worlds[0])
+            made = RenderedImages(self._request(name, 1))
+            card.check_classes(made.models, f"the world '{name}'", self.target)  # else nothing could be judged
 
     def left(self) -> list[Cell]:
         """Cells without a result."""
@@ -289,10 +295,17 @@ class Comparison:
 
     def _rendered(self, name: str, told: Told) -> Path:
         p, root = self.protocol, self.folder / "data" / f"{name}-{self.protocol.frames}"
-        source = dataclasses.replace(p.source, spec=self.spec(name).to_yaml(), spec_name=name)
-        request = ExportRequest(source, Layout(p.frames, source.width, source.height), ("bop",))
-        export(request, root, workers=p.workers, progress=lambda done, total, _: told(f"rendering {name}", done, total))
+        export(
+            self._request(name, p.frames),
+            root,
+            workers=p.workers,
+            progress=lambda done, total, _: told(f"rendering {name}", done, total),
+        )
         return root
+
+    def _request(self, name: str, frames: int) -> ExportRequest:
+        source = dataclasses.replace(self.protocol.source, spec=self.spec(name).to_yaml(), spec_name=name)
+        return ExportRequest(source, Layout(frames, source.width, source.height), ("bop",))
 
     def shown(self) -> dict[str, Images]:
         """The target's images and those that are there to learn from, by name."""

@@ -73,7 +73,11 @@ def _batches(network: Callable[[Tensor], Tensor], images: Pixels, name: str) -> 
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             batch = to_images(torch.from_numpy(np.ascontiguousarray(images[start : start + _BATCH])))
-            found = network(batch)
+            try:
+                found = network(batch)
+            except (RuntimeError, TypeError, ValueError) as error:
+                shape = " x ".join(map(str, batch.shape))
+                raise DREnvError(f"{name}: fails on {shape} numbers of images, 0 to 1: {error}") from error
             if not isinstance(found, Tensor) or found.ndim not in (2, 4) or len(found) != len(batch):
                 got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
                 raise DREnvError(
@@ -121,7 +125,10 @@ def _made(text: str) -> nn.Module:
         known = [name for name, value in names.items() if callable(value) and not name.startswith("_")]
         raise DREnvError(f"features: {place}: {unknown_name('function', factory, known)}")
     make = names[factory]
-    found = make() if callable(make) else make
+    try:
+        found = make() if callable(make) else make
+    except Exception as error:
+        raise DREnvError(f"features: {text}: {factory}() fails: {type(error).__name__}: {error}") from error
     if not isinstance(found, nn.Module):
         raise DREnvError(f"features: {text}: made {type(found).__name__}, expected a torch.nn.Module")
     return found

@@ -43,6 +43,8 @@ def open_with_camera(
     if camera is not None and matrix is not None:
         raise DREnvError("--camera and --K: got both, expected one of them")
     described = camera or files[0].parent / "camera.json"
+    if camera is None and matrix is None:
+        _check_alike(files)
     if matrix is not None:
         first = open_pictures(files[:1])[0].image
         intrinsics: Intrinsics | None = _intrinsics(matrix, first.shape[1], first.shape[0])
@@ -54,6 +56,20 @@ def open_with_camera(
             "expected --K fx,fy,cx,cy, --camera camera.json, or a camera.json beside the picture"
         )
     return open_pictures(files, intrinsics), intrinsics is not None
+
+
+def _check_alike(files: Sequence[Path]) -> None:
+    """Refuses pictures of several folders whose cameras differ."""
+    folders = dict.fromkeys(path.parent for path in files)
+    beside = {folder: folder / "camera.json" for folder in folders}
+    cameras = {folder: read_intrinsics(path) if path.is_file() else None for folder, path in beside.items()}
+    first = files[0].parent
+    for folder, found in cameras.items():
+        if found != cameras[first]:
+            raise DREnvError(
+                f"{folder}: its pictures have another camera.json than those of {first}; expected pictures of one "
+                "camera, or --camera or --K for all"
+            )
 
 
 def _intrinsics(matrix: str, width: int, height: int) -> Intrinsics:
@@ -114,7 +130,7 @@ def write_pictures(
         out: the folder.
         estimator: which said it.
         pictures: what it saw.
-        names: of the pictures; those that are there twice are numbered.
+        names: of the pictures; where one is there twice, all drawings are numbered.
         looks: what it said.
         drawn: whether to draw.
     """
@@ -125,8 +141,10 @@ def write_pictures(
     ]  # fmt: skip
     if drawn:
         wires = {k: Wire(model) for k, model in estimator.models.items()}
-        for i, (name, look) in enumerate(zip(names, looks, strict=True)):
-            stem = Path(name).stem if [Path(each).stem for each in names].count(Path(name).stem) == 1 else f"{i:04d}"
+        stems = [Path(name).stem for name in names]
+        if len(set(stems)) < len(stems):
+            stems = [f"{i:04d}" for i in range(len(stems))]
+        for i, (stem, look) in enumerate(zip(stems, looks, strict=True)):
             picture = draw_estimates(pictures[i], look.estimates, wires, estimator.rotates)
             _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
             with atomic_path(out / f"{stem}.jpg") as path:

@@ -31,6 +31,7 @@ from dr_env.vision import kept
 from dr_env.vision.bop_files import SceneFiles
 from dr_env.vision.colour import Matching
 from dr_env.vision.paste import Pasting
+from dr_env.vision.prepare import identity
 from dr_env.vision.samples import Images
 from dr_env.vision.simgan import Crops, SimGan, SimGanSettings
 from dr_env.vision.train import pick_device
@@ -156,7 +157,8 @@ def _refined(
         raise DREnvError(f"{out}: is in the dataset that is read; choose another --out")
     if not len(target):
         raise DREnvError(f"{target.name}: got no target images, expected at least one")
-    note = {"data": str(data), "images": len(source), "target": target.name, "target_images": len(target)}
+    note = {"data": str(data), "images": len(source), "identity": source.files.identity}
+    note |= {"target": target.name, "target_images": len(target), "target_identity": identity(target)}
     note |= settings.to_json()
     if (found := _begin(out, note, overwrite)) is not None:
         return found
@@ -194,14 +196,22 @@ class _Source:
         image = decode_image(bytes_, name)
         if image.ndim != 3 or image.dtype != np.uint8 or Path(name).suffix not in _SUFFIXES:
             raise DREnvError(f"{name}: expected a colour image of 8 bits, {' or '.join(_SUFFIXES)}")
+        self._check_size(image, name)
         return np.ascontiguousarray(image[..., :3]), Path(name)
 
     def mask(self, index: int) -> Masks:
         """Where any labelled object is visible (h, w)."""
         mask = np.zeros((self.height, self.width), bool)
         for number in range(len(self.files.labels(index).poses)):
-            mask |= self.files.mask(index, number)[0]
+            found, name = self.files.mask(index, number)
+            self._check_size(found, name)
+            mask |= found
         return mask
+
+    def _check_size(self, image: NDArray[Any], what: str) -> None:
+        height, width = image.shape[:2]
+        if (height, width) != (self.height, self.width):
+            raise DREnvError(f"{what}: got {width} x {height} pixels, expected {self.width} x {self.height}")
 
     def some(self, most: int, first: int = 0, step: int = 1) -> tuple[Pixels, Masks, list[str]]:
         """Some images at equal intervals among each `step`-th from `first`, their masks and names."""

@@ -121,7 +121,7 @@ def score(judged: Judged, models: Mapping[int, ObjectModel], left_out: Mapping[s
         seconds: that an image took, on average.
     """
     members = {ALL: np.arange(len(judged))}
-    members |= {model.name: np.flatnonzero(judged.class_id == k) for k, model in sorted(models.items())}
+    members |= {name: np.flatnonzero(judged.class_id == k) for k, name in _titles(models).items()}
     members = {name: rows for name, rows in members.items() if len(rows)}
     symmetric = {k for k, model in models.items() if len(model.discrete) or model.continuous}
     diameter = np.array([models[k].diameter for k in judged.class_id.tolist()])
@@ -142,6 +142,14 @@ def score(judged: Judged, models: Mapping[int, ObjectModel], left_out: Mapping[s
         left_out,
         seconds,
     )
+
+
+def _titles(models: Mapping[int, ObjectModel]) -> dict[int, str]:
+    """What groups of classes are called: by their names, with their numbers where a name says not enough."""
+    names = [ALL, *(model.name for model in models.values())]
+    return {
+        k: model.name if names.count(model.name) == 1 else f"{model.name} {k}" for k, model in sorted(models.items())
+    }
 
 
 def _values(judged: Judged, diameter: Array, symmetric: NDArray[np.bool_]) -> dict[str, tuple[str, Array]]:

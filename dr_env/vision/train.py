@@ -73,8 +73,8 @@ class TrainSettings:
         least = {"epochs": 1e-9, "batch": 2, "learning_rate": 1e-12, "weight_decay": 0, "held_out": 1e-9}
         least |= {"threads": 0, "checkpoint_every": 1, "evaluate_every": 0}
         for name, value in least.items():
-            if not getattr(self, name) >= value:
-                raise DREnvError(f"{name}: got {getattr(self, name)}, expected at least {value}")
+            if not value <= getattr(self, name) < math.inf:
+                raise DREnvError(f"{name}: got {getattr(self, name)}, expected at least {value}, and finite")
         if self.precision not in _PRECISIONS:
             raise DREnvError(unknown_name("precision", self.precision, _PRECISIONS))
         if self.steps is not None and self.steps < 1:

@@ -10,6 +10,10 @@ from dr_env.binding import FIELDS, offers, propose
 
 def test_a_full_model_offers_every_field(full_spec: mujoco.MjSpec) -> None:
     full_spec.body("base").simple = 0
+    muscle = full_spec.add_actuator(
+        name="biceps", target="slide", trntype=mujoco.mjtTrn.mjTRN_JOINT, lengthrange=[-1.0, 1.0]
+    )
+    muscle.set_to_muscle(timeconst=[0.01, 0.04], tausmooth=0.0, range=[0.75, 1.05], force=20.0)
     found = {(offer.field.kind, offer.field.name): offer for offer in offers(full_spec.compile(), ("x",))}
     missing = {(field.kind, field.name) for field in FIELDS if not field.visual} - set(found)  # looks: test_looks
     assert not missing

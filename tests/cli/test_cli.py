@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dr_env import make_task
-from dr_env.cli.main import main
+from dr_env.cli import main as commands
+from dr_env.cli.main import LISTS, joined, main
 
 SMALL = ["--quiet", "--set", "num_envs=16", "--set", "n_steps=16", "--set", "batch_size=64"]
 
@@ -194,3 +195,33 @@ def test_an_unwritable_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     main(["train", "inverted_pendulum", "--steps", "300", "--out", str(tmp_path / "run"), *SMALL])
     error = _fails(capsys, "evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "file" / "report"))
     assert "report: cannot write here" in error
+
+
+def test_lists_that_are_given_in_parts_are_one() -> None:
+    words = [
+        "vision",
+        "train",
+        "--data",
+        "a",
+        "b",
+        "--out",
+        "x",
+        "--data=c",
+        "--box",
+        "m:-1,2,3,4",
+        "--box",
+        "m:5,6,7,8",
+    ]
+    whole = ["vision", "train", "--data", "a", "b", "c", "--out", "x", "--box", "m:-1,2,3,4", "m:5,6,7,8"]
+    assert joined(words) == joined(whole) == whole
+    assert joined(["train", "--set", "a=1", "--set", "b=2", "--steps", "1", "--steps", "2"])[-8:] == [
+        "--set", "a=1", "--set", "b=2", "--steps", "1", "--steps", "2",
+    ]  # fmt: skip
+
+
+def test_every_option_that_takes_several_values_is_known_as_one() -> None:
+    found: set[str] = set()
+    for path in Path(commands.__file__).parent.glob("*.py"):
+        lines = re.findall(r"(?m)^    (\w+): ((?:Annotated\[)?tuple\[.*) = .*,$", path.read_text())
+        found |= {f"--{name}" for name, form in lines if "UseAppendAction" not in form}
+    assert found == LISTS

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mujoco
 import pytest
 
 from dr_env import DREnvError
 from dr_env.export import SourceRequest
+from dr_env.export.bodies import labelled_bodies
 from tests.conftest import entry, spec_of
 from tests.rendering.test_classic import needs_gl
 
@@ -49,3 +51,20 @@ def test_a_simulation_that_diverges_gives_no_frame(tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match="frame 0: the simulation diverged"):
         source.frame(0)
     source.close()
+
+
+def test_symmetries_of_bodies_are_those_of_plain_shapes() -> None:
+    model = mujoco.MjModel.from_xml_string("""<mujoco><asset>
+      <texture name="dots" type="2d" builtin="checker" width="8" height="8"/><material name="dots" texture="dots"/></asset>
+      <worldbody>
+      <body name="can"><geom type="cylinder" size=".03 .05"/></body>
+      <body name="bar"><geom type="box" size=".02 .04 .06"/></body>
+      <body name="painted"><geom type="box" size=".02 .04 .06" material="dots"/></body>
+      <body name="pair"><geom type="box" size=".02 .04 .06" rgba="1 0 0 1"/>
+        <geom type="box" size=".02 .04 .06" pos=".04 0 0" rgba="0 1 0 1"/></body>
+      </worldbody></mujoco>""")
+    found = {kind.name: kind for kind in labelled_bodies(model)[1]}
+    assert (len(found["can"].discrete), len(found["can"].continuous)) == (1, 1)
+    assert (len(found["bar"].discrete), len(found["bar"].continuous)) == (3, 0)
+    for name in ("painted", "pair"):
+        assert not len(found[name].discrete) and not found[name].continuous

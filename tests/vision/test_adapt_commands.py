@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,25 @@ def test_a_refined_dataset_from_the_command_line(
     with pytest.raises(SystemExit):
         main([*command, "--method", "statistics", "--quiet"])
     assert "refined otherwise; choose another --out, or --overwrite" in capsys.readouterr().err
+
+
+def test_a_run_to_begin_from_keeps_its_kind_and_its_symmetries(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _train(dataset, tmp_path / "run", *SMALL)
+    begins = ("--init", str(tmp_path / "run"))
+    other = tmp_path / "other"
+    shutil.copytree(dataset, other)
+    for path in other.rglob("models_info.json"):
+        infos = json.loads(path.read_text())
+        axis = {"axis": [0, 0, 1], "offset": [0, 0, 0]}
+        path.write_text(json.dumps({k: {**info, "symmetries_continuous": [axis]} for k, info in infos.items()}))
+    for data, more, message in (
+        (dataset, ("--model", "keypoints"), "--model: got keypoints, but the run of --init is one of position"),
+        (other, (), "symmetric motions, expected the estimator's"),
+        (tmp_path / "nowhere", ("--labels", "0"), "nowhere: no such folder"),
+    ):
+        with pytest.raises(SystemExit):
+            _train(data, tmp_path / "second", *begins, *more)
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "second").exists()

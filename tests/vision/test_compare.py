@@ -100,3 +100,11 @@ def test_a_folder_holds_one_protocol(target: Images, tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match="another Spec, renderer, image size, camera or target images"):
         Comparison(tmp_path, other, target, untuned).check()
     Comparison(tmp_path, other, target, untuned).check(report_only=True)
+
+
+def test_a_target_of_other_objects_is_refused_before_anything_is_rendered(target: Images, tmp_path: Path) -> None:
+    spec = Spec.load(Path("examples/realism/training.yaml"))
+    other = dataclasses.replace(protocol(), source=dataclasses.replace(source(), spec=spec.to_yaml()))
+    with pytest.raises(DREnvError, match=r"has the classes .*; the world 'plain' knows "):
+        Comparison(tmp_path, other, target, untuned).check()
+    assert not (tmp_path / "data").exists()

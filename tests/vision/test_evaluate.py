@@ -328,3 +328,12 @@ def test_what_is_symmetric_is_what_the_dataset_says() -> None:
     )
     assert unaware["adds"].value == aware["adds"].value == 1
     assert unaware["add"].value == aware["add"].value < 1
+
+
+def test_a_class_may_be_called_all_and_two_may_have_one_name() -> None:
+    pairs = zip(BOXES.items(), ("all", "x"), strict=True)
+    named = {k: dataclasses.replace(model, name=name) for (k, model), name in pairs}
+    found = evaluate(Oracle(named), Boxes(6, models=named))
+    assert found.objects == {"all": 12, "all 1": 6, "x": 6}
+    same = {k: dataclasses.replace(model, name="x") for k, model in BOXES.items()}
+    assert evaluate(Oracle(same), Boxes(6, models=same)).objects == {"all": 12, "x 1": 6, "x 2": 6}

@@ -125,3 +125,23 @@ def test_what_a_module_gives_is_checked() -> None:
         make_features("tests.vision.test_features:Wrong", load)(pictures())
     with pytest.raises(DREnvError, match="not finite"):
         make_features("tests.vision.test_features:Lost", load)(pictures())
+
+
+def test_what_fails_in_a_users_module_is_told_as_such() -> None:
+    with pytest.raises(
+        DREnvError, match=r"test_features:Grey: fails on 6 x 3 x .* numbers of images, 0 to 1: .*channels"
+    ):
+        make_features("tests.vision.test_features:Grey", load)(pictures())
+    with pytest.raises(DREnvError, match=r"wants\(\) fails: TypeError: .*missing 1 required positional argument"):
+        make_features("tests.vision.test_features:wants", load)
+
+
+class Grey(torch.nn.Conv2d):
+    """Takes grey images alone."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 4, 3)
+
+
+def wants(channels: int) -> torch.nn.Module:
+    return torch.nn.Conv2d(channels, 4, 3)

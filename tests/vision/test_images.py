@@ -322,3 +322,21 @@ def test_labels_that_lack_something_are_named(copy: Path) -> None:
     scene.rename(scene.with_name("first"))
     with pytest.raises(DREnvError, match="expected its number, such as 000001"):
         open_images(copy / "bop")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("bbox_visib", [1, 2], "bbox_visib: got .*, expected 4 numbers"),
+        ("bbox_obj", [float("nan"), 1, 2, 3], "bbox_obj: got .*, expected 4 finite numbers"),
+        ("visib_fract", "x", "visib_fract: got .*, expected 1 finite numbers"),
+    ],
+)
+def test_boxes_that_are_none_are_named(copy: Path, key: str, value: object, match: str) -> None:
+    def change(form: dict[str, list[dict[str, object]]]) -> None:
+        next(iter(form.values()))[0][key] = value
+
+    path = sorted((copy / "bop").glob("*/*/scene_gt_info.json"))[0]
+    _edit(path, change)
+    with pytest.raises(DREnvError, match=rf"{path.name}.*{match}"):
+        list(open_images(copy / "bop"))

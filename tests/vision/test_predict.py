@@ -163,3 +163,19 @@ def test_keypoints_from_the_shell(tmp_path: Path, picture: Path, capsys: pytest.
     scores = json.loads(capsys.readouterr().out)["scores"]["all"]
     assert {"ar", "ar_vsd", "ar_mssd", "ar_mspd", "adds", "reprojection"} <= scores.keys()
     assert scores["ar"]["value"] < 0.5  # it was never trained
+
+
+def test_pictures_of_several_cameras_are_refused_and_no_drawing_replaces_another(run: Path, tmp_path: Path) -> None:
+    files = []
+    for folder, focal in (("a", 90), ("b", 180), ("c", 90)):
+        path = tmp_path / folder / ("0001.png" if folder == "c" else "x.png")
+        path.parent.mkdir()
+        cv2.imwrite(str(path), Boxes(1, size=96)[0].image[..., ::-1])
+        form = {"width": 96, "height": 96, "fx": focal, "fy": focal, "cx": 47.5, "cy": 47.5}
+        (path.parent / "camera.json").write_text(json.dumps(form))
+        files.append(path)
+    with pytest.raises(DREnvError, match=r"b: its pictures have another camera.json than those of .*a; expected"):
+        open_with_camera(files, None, None, True)
+    assert len(open_with_camera([files[0], files[2]], None, None, True)[0]) == 2
+    main(["vision", "predict", str(run), *map(str, files), "--K", "90,90,47,47", "--out", str(tmp_path / "seen")])
+    assert sorted(path.name for path in (tmp_path / "seen").glob("*.jpg")) == ["0000.jpg", "0001.jpg", "0002.jpg"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,3 +170,40 @@ def test_bad_input_is_told(source: Path, target: Path, tmp_path: Path) -> None:
     assert len(open_target(tmp_path)) == 1
     with pytest.raises(DREnvError, match="expected a dataset"):
         open_target(tmp_path, "train")
+
+
+def test_a_dataset_that_was_made_anew_is_not_gone_on_with(target: Path, tmp_path: Path) -> None:
+    """Else old images would stand beside new labels."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(text: str, done: int, total: int) -> None:
+        if text == "refining" and done == 7:
+            raise Stop
+
+    settings = RefineSettings("statistics", bound=0.0)
+    data, out = tmp_path / "data", tmp_path / "out"
+    made_datasets.write(data, 24, every=0, look=_painted)
+    with pytest.raises(Stop):
+        refine(data / "bop", open_target(target), out, settings, threads=1, progress=stop)
+    shutil.rmtree(data)
+    made_datasets.write(data, 24, every=0, look=_dim)
+    with pytest.raises(DREnvError, match="holds a refinement begun otherwise"):
+        refine(data / "bop", open_target(target), out, settings, threads=1)
+
+
+@pytest.mark.parametrize("method", ["statistics", "paste"])
+@pytest.mark.parametrize("what", ["rgb", "mask_visib"])
+def test_an_image_of_another_size_is_named(method: str, what: str, target: Path, tmp_path: Path) -> None:
+    made_datasets.write(tmp_path / "data", 9, every=0, look=_painted)
+    path = sorted((tmp_path / "data" / "bop").glob(f"*/*/{what}/*.png"))[-1]
+    cv2.imwrite(str(path), np.zeros((7, 9, 3) if what == "rgb" else (7, 9), np.uint8))
+    with pytest.raises(DREnvError, match=f"{what}/{path.name}: got 9 x 7 pixels, expected"):
+        refine(
+            tmp_path / "data" / "bop",
+            open_target(target),
+            tmp_path / "out",
+            RefineSettings(method, bound=0.0),
+            threads=1,
+        )

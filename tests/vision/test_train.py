@@ -164,7 +164,9 @@ def test_classes_and_meshes_that_differ_are_refused_naming_both(tmp_path: Path) 
     unnamed = {number: dataclasses.replace(model, name=f"obj_{number:06d}") for number, model in BOXES.items()}
     card.check_models(small(), Boxes(30, size=32, models=unnamed))  # numbers and meshes count
     longer = {1: BOXES[1], 2: box(2, "slab", (0.12, 0.12, 0.04))}
-    with pytest.raises(DREnvError, match=r"the mesh of class 2 \(slab: 8 vertices, .* mm\) is not the estimator's"):
+    with pytest.raises(
+        DREnvError, match=r"the mesh of class 2 \(slab: 8 vertices, .* mm\) is not that of the estimator"
+    ):
         train(small(), [Boxes(30, size=32, models=longer)], tmp_path, TINY)
     assert not list(tmp_path.iterdir())
 

@@ -46,6 +46,7 @@ def test_it_trains_either_model_and_says_where_it_is(
         (("--batch", "1"), "batch: got 1, expected at least 2"),
         (("--init", "nowhere"), "--width: is what the run of --init has"),
         (("--split", "test"), "no split 'test'"),
+        (("--epochs", "inf"), "epochs: got inf, expected at least 1e-09, and finite"),
     ],
 )
 def test_what_does_not_fit_is_one_error_and_nothing_is_left(

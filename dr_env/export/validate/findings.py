@@ -84,7 +84,10 @@ def numbers(form: Any, count: int, what: str) -> NDArray[np.float64]:
     """A list of finite numbers. Raises DREnvError naming `what`."""
     if not isinstance(form, list) or len(form) != count:
         raise DREnvError(f"{what}: got {str(form)[:60]}, expected {count} numbers")
-    found = np.array(form, np.float64)
+    try:
+        found = np.array(form, np.float64)
+    except (TypeError, ValueError):
+        found = np.full(count, np.nan)
     if found.shape != (count,) or not np.isfinite(found).all():
         raise DREnvError(f"{what}: got {str(form)[:60]}, expected {count} finite numbers")
     return found
