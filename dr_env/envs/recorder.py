@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
@@ -79,6 +80,8 @@ def record(
         raise DREnvError(f"{task.name}: the target diverges under these actions; give another seed or smoother ones")
     for name in ("qpos", "qvel"):
         table[name] += noise * table[name].std(axis=(0, 1)) * rng.normal(size=table[name].shape)
+    for state in table["qpos"].reshape(-1, model.nq):
+        mujoco.mj_normalizeQuat(model, state)  # some tasks begin with quaternions that are nearly of length 1
     time = np.asarray(np.arange(steps) * task.dt, np.float64)
     logs = [Log(f"episode {i}", time, *(table[name][i] for name in table)) for i in range(episodes)]
     return [log.uncommanded_before() for log in logs]

@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 
 _GAP = 4.0  # sampling periods without a sample
 _ALIKE, _UNLIKE = 0.9, 0.3  # correlation from which two signals are the same, and below which they are not
+_SMOOTH = 0.7  # correlation of neighbours from which a signal is sampled often enough
 _OTHER = 1.5  # ratio from which a velocity is none of its position
 _FACTORS = (
     (57.3, "rad/s while the position is in deg"),
@@ -142,8 +143,7 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
     best = int(np.argmax(np.abs(scores))) - longest
     score, at_zero = float(scores[best + longest]), float(scores[longest])
     if abs(score) < _ALIKE:
-        # quantised and noisy signals differ from sample to sample; over longer parts they do not
-        if abs(_correlation(*(_broad(signal) for signal in (slope, given)))) < _UNLIKE:
+        if _apart(np.interp(uniform, time, position)[width:-width], given):
             text = "does not follow the position's change; is it of another joint? Leave it out to be estimated"
             yield Finding("pair", where, text, False)
         return
@@ -160,10 +160,18 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
         yield Finding("lag", where, f"{text}; give delay: {best * period:.3g}, or leave it out to be estimated", False)
 
 
-def _broad(signal: Array) -> Array:
-    """A signal's means over parts of a hundredth of it, at least 8 samples each."""
-    width = max(8, len(signal) // 100)
-    return np.asarray(signal[: len(signal) // width * width].reshape(-1, width).mean(axis=1))
+def _apart(position: Array, velocity: Array) -> bool:
+    """Whether a position moves otherwise than a velocity says, also over parts in which noise and steps average out.
+
+    Nothing can be said of what changes from sample to sample, too seldom seen.
+    """
+    if min(_correlation(signal[1:], signal[:-1]) for signal in (position, velocity)) < _SMOOTH:
+        return False
+    width = max(8, len(position) // 100)
+    parts = [signal[: len(signal) // width * width].reshape(-1, width).mean(axis=1) for signal in (position, velocity)]
+    moved, said = np.diff(parts[0]), 0.5 * (parts[1][1:] + parts[1][:-1])
+    noise = float(np.diff(position, 3).std()) * np.sqrt(2 / 20 / width)
+    return len(moved) > 4 and moved.std() > 4 * noise and abs(_correlation(moved, said)) < _UNLIKE
 
 
 def _correlation(a: Array, b: Array) -> float:

@@ -233,3 +233,11 @@ def test_clocks_of_parquet_files_are_seconds(tmp_path: Path, kind: str) -> None:
     pq.write_table(pa.table({**table, "p1": [[1.0, 2.0]] * 399 + [None]}), tmp_path / "log.parquet")
     with pytest.raises(DREnvError, match=r"log.parquet p1: got list<.*>, expected numbers, as many in each row"):
         read_logs(mapped(tmp_path, "log.parquet"), LAYOUT)
+
+
+def test_a_joint_that_hardly_moves_is_no_other_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = recording(6.0)
+    table["p1"] = 1e-4 * np.sin(3 * table["t"]) + 1e-3 * rng.normal(size=1200)
+    table["v1"] = 3e-4 * np.cos(3 * table["t"]) + 1e-3 * rng.normal(size=1200)
+    assert not read(tmp_path, table, columns=COLUMNS)[1]
