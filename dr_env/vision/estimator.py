@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -114,13 +114,6 @@ class Estimator(nn.Module, ABC):
 
         Args:
             labels: name -> (n, ...) of some of the training examples.
-        """
-
-    def settle(self, judged: Iterable[tuple[Tensor, Labels]]) -> None:
-        """Takes from held-out examples by how much its estimates are systematically off; called once, at the end.
-
-        Args:
-            judged: batches of outputs and labels, of which as many are read as are wanted.
         """
 
     @abstractmethod

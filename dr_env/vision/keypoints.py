@@ -8,7 +8,7 @@ network's heatmaps favour (the minimum over them, as Sundermeyer et al., "Multi-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from dr_env.errors import DREnvError
-from dr_env.spatial import Array, Intrinsics
+from dr_env.spatial import Array
 from dr_env.vision.crops import cut, move, place_in, undo, window
 from dr_env.vision.estimator import Estimate, Estimator, Example, Labels, to_images
 from dr_env.vision.farthest import farthest_points
@@ -31,8 +31,7 @@ _PADDING = 1.3  # of a cut-out about a box
 _SPARE = 1.5  # how much more is kept of a training image, to turn, scale and shift it in
 _REACH = 2  # cells each way from a heatmap's peak that a place is the mean of
 _GUESSES = 4  # cut-outs of an image that has no boxes
-_SETTLED, _FEW = 200, 20  # judged objects of a class that say by how much it is off, at most and at least
-_FAR_OFF = 0.3  # logarithm of a depth that is wrong for another reason: then the votes' counts
+_DIRECTIONS = 300  # in which a mesh's outermost vertices are sought
 _TOLERANCE = 0.04  # of the cut-out's side, by which a keypoint may be off and still count
 
 
@@ -55,8 +54,6 @@ class KeypointEstimator(Estimator):
     unit: ClassVar[str] = "px"
 
     points: Tensor  # (C, m, k, 3) m: the keypoints, moved by each symmetry; the first is the identity
-    diameters: Tensor  # (C,) m
-    lean: Tensor  # (C, 2) how much too far PnP sees an object, as a logarithm: see `settle`
 
     def __init__(
         self,
@@ -82,14 +79,13 @@ class KeypointEstimator(Estimator):
         self.turn, self.vary, self.min_visible = turn, vary, min_visible
         self._rows = {number: row for row, number in enumerate(self.models)}
         self.features = Pyramid(width)
-        self.heads = nn.Sequential(block(width, 2 * width), nn.Conv2d(2 * width, len(self.models) * (keypoints + 3), 1))
+        self.heads = nn.Sequential(block(width, 2 * width), nn.Conv2d(2 * width, len(self.models) * (keypoints + 1), 1))
         made = [_symmetric_keypoints(model, keypoints) for model in self.models.values()]
         most = max(len(each) for each in made)
         # those with fewer symmetries are filled up with the identity
         filled = [np.concatenate([each, np.repeat(each[:1], most - len(each), 0)]) for each in made]
         self.register_buffer("points", torch.from_numpy(np.array(filled, np.float32)))
-        self.register_buffer("diameters", torch.tensor([model.diameter for model in self.models.values()]))
-        self.register_buffer("lean", torch.zeros(len(made), 2))
+        self._corners = [_extremes(model) for model in self.models.values()]
 
     def settings(self) -> dict[str, Any]:
         """Size, width, number of keypoints, and how training images are varied."""
@@ -166,9 +162,9 @@ class KeypointEstimator(Estimator):
         return features
 
     def decode(self, features: Tensor) -> Tensor:
-        """Logits of heatmaps, and votes for a distance with their logits (n, C, k + 2, h, w)."""
+        """Logits of heatmaps (n, C, k, h, w)."""
         maps: Tensor = self.heads(features)
-        return maps.view(len(maps), len(self.models), self.keypoints + 3, *maps.shape[2:])
+        return maps.view(len(maps), len(self.models), self.keypoints + 1, *maps.shape[2:])
 
     def _truth(self, labels: Labels) -> Tensor:
         """Where every symmetric pose has the keypoints (n, m, k, 2), in the cut-out's places."""
@@ -180,30 +176,11 @@ class KeypointEstimator(Estimator):
 
     def _own(self, output: Tensor, labels: Labels) -> Tensor:
         """The logarithm of the heatmaps (n, k, h, w) of each example's class."""
-        maps = output[torch.arange(len(output), device=output.device), labels["row"][:, 0], :-2]
+        maps = output[torch.arange(len(output), device=output.device), labels["row"][:, 0]]
         return functional.log_softmax(maps.flatten(2), -1).view_as(maps)
 
-    def _distance(self, output: Tensor, labels: Labels) -> Tensor:
-        """The logarithm of each object's depth (n,) as all places vote, in `_unit`s."""
-        maps = output[torch.arange(len(output), device=output.device), labels["row"][:, 0], -2:].flatten(2)
-        return (maps[:, 0] * maps[:, 1].softmax(-1)).sum(-1)
-
-    def _true_distance(self, labels: Labels) -> Tensor:
-        """What `_distance` should be: the logarithm of the depth (n,) of the middle of each object, in `_unit`s."""
-        row, pose = labels["row"][:, 0], labels["pose"]
-        depth = (pose[:, 2, :3] * self.points[row, 0, -1]).sum(-1) + pose[:, 2, 3]
-        return torch.log(depth.clamp(min=1e-6) / self._unit(row, labels["camera"], labels["place"]))
-
-    def _unit(self, row: Tensor, camera: Tensor, place: Tensor) -> Tensor:
-        """The depth (n,) m at which objects span half of their cut-outs."""
-        unit: Tensor = self.diameters[row] * camera[:, 0] * place[:, 0, :2].norm(dim=-1)
-        return unit
-
     def loss(self, output: Tensor, labels: Labels) -> Tensor:
-        """Cross entropy of heatmaps, the mean over keypoints in the cut-out, and how far off the distance is.
-
-        Of an object with symmetries the heatmaps are those of the pose that the network's own favour.
-        """
+        """Cross entropy of heatmaps, of the symmetric pose that they favour; the mean over keypoints in the cut-out."""
         heat = self._own(output, labels)
         n, k, height, width = heat.shape
         truth = self._truth(labels)
@@ -224,44 +201,13 @@ class KeypointEstimator(Estimator):
         each = -(target * heat).sum((-2, -1))  # (n, k)
         known = inside[rows, best].to(each.dtype)
         mean: Tensor = (each * known).sum(-1) / known.sum(-1).clamp(min=1)
-        return mean + (self._distance(output, labels) - self._true_distance(labels)).abs()
+        return mean
 
     def errors(self, output: Tensor, labels: Labels) -> Tensor:
         """The mean distance of keypoints in the cut-out from the nearest symmetric pose's, in its pixels."""
         found, _ = _peaks(self._own(output, labels))
         distance: Tensor = (found[:, None] - self._truth(labels)).norm(dim=-1) * (self.size / 2)  # (n, m, k)
         return distance.mean(-1).amin(-1)
-
-    @torch.inference_mode()
-    def settle(self, judged: Iterable[tuple[Tensor, Labels]]) -> None:
-        """Learns how much too far PnP sees objects, from how sure of their keypoints it is and where votes see them.
-
-        The less sure a heatmap, the nearer it peaks to the middle of where its keypoint may be, so that what is seen
-        shrinks and seems farther away. The logarithm of PnP's by true depth is taken as proportional to 1 - confidence
-        and to the logarithm of PnP's by the voted depth: least squares, without those that are off by more than a
-        third. A class of which fewer than twenty are judged keeps what it has.
-        """
-        found: list[list[tuple[float, float, float]]] = [[] for _ in self.models]
-        for output, labels in judged:
-            rows, cameras, places, truths = (
-                labels[name].double().cpu().numpy() for name in ("row", "camera", "place", "pose")
-            )
-            for i, (peaks, sure, voted) in enumerate(zip(*self._read(output, labels), strict=True)):
-                row = int(rows[i, 0])
-                side = 2 / float(np.linalg.norm(places[i][0, :2]))
-                camera = Intrinsics(1, 1, *cameras[i].tolist())  # its size is not looked at
-                pose = self._solve(row, move(undo(places[i]), peaks), sure, camera, side)
-                if pose is not None:
-                    depth = self._middle(row, pose)[2]
-                    far = np.log(np.maximum(depth, 1e-6) / [self._middle(row, truths[i])[2], voted])
-                    found[row].append((1 - float(sure.mean()), *far.tolist()))
-            if all(len(each) >= _SETTLED for each in found):
-                break
-        for row, each in enumerate(found):
-            unsure, far, apart = np.array([one for one in each if max(map(abs, one[1:])) < _FAR_OFF]).reshape(-1, 3).T
-            if len(far) >= _FEW:
-                lean = np.linalg.lstsq(np.stack([unsure, apart], -1), far)[0]
-                self.lean[row] = torch.from_numpy(lean)
 
     # what it says
 
@@ -279,42 +225,26 @@ class KeypointEstimator(Estimator):
         device = self.points.device
         images = np.stack([cut(sample.image, square, self.size) for _, square in wanted])
         output = self(to_images(torch.from_numpy(images).to(device)))
-        camera = sample.intrinsics
-        labels = {
-            "row": torch.tensor([[self._rows[number]] for number, _ in wanted], device=device),
-            "camera": torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]] * len(wanted), device=device),
-            "place": torch.from_numpy(np.stack([place_in(square) for _, square in wanted])).float().to(device),
-        }
+        rows = torch.tensor([[self._rows[number]] for number, _ in wanted], device=device)
+        peaks = _peaks(self._own(output, {"row": rows}))
+        places, confidence = (each.double().cpu().numpy() for each in peaks)
         made: list[Estimate] = []
         given = [box for number in boxes for box in boxes[number]]
-        for (number, square), box, *read in zip(wanted, given, *self._read(output, labels), strict=True):
-            place, sure, voted = read
+        for (number, square), box, place, sure in zip(wanted, given, places, confidence, strict=True):
             pixels = move(undo(place_in(square)), place)
             row = self._rows[number]
-            pose = self._solve(row, pixels, sure, camera, square[2])
+            points = self.points[row, 0].double().cpu().numpy()
+            outline = self._corners[row], box
+            pose = solve(points, pixels, sure, sample.intrinsics, _TOLERANCE * square[2], outline)
             if pose is not None:
-                middle = self._middle(row, pose)
-                apart = np.log(middle[2] / voted)
-                lean = self.lean[row].double().cpu().numpy()
-                far = lean @ [1 - sure.mean(), apart] if abs(apart) < _FAR_OFF else apart
-                pose[:3, 3] += np.expm1(-far) * middle  # along the line of sight
                 made.append(Estimate(number, pose, float(sure.mean()), pixels, box))
         return made
 
-    def _read(self, output: Tensor, labels: Labels) -> tuple[Array, Array, Array]:
-        """Where the keypoints are seen (n, k, 2), in the cut-out's places, how sure (n, k), and depths (n,) m voted."""
-        peaks, sure = _peaks(self._own(output, labels))
-        unit = self._unit(labels["row"][:, 0], labels["camera"], labels["place"])
-        voted = self._distance(output, labels).exp() * unit
-        return peaks.double().cpu().numpy(), sure.double().cpu().numpy(), voted.double().cpu().numpy()
 
-    def _middle(self, row: int, pose: Array) -> Array:
-        """Where a pose has the middle of its object (3,) m, in the camera's frame."""
-        return np.asarray(pose[:3] @ np.append(self.points[row, 0, -1].double().cpu().numpy(), 1))
-
-    def _solve(self, row: int, pixels: Array, sure: Array, camera: Intrinsics, side: float) -> Array | None:
-        """The pose of a class's keypoints, seen in a cut-out so many pixels wide; None where there is none."""
-        return solve(self.points[row, 0].double().cpu().numpy(), pixels, sure, camera, _TOLERANCE * side)
+def _extremes(model: ObjectModel) -> Array:
+    """The mesh's vertices (n, 3) that lie farthest out in many directions: of these is its outline's box."""
+    directions = np.random.default_rng(0).normal(size=(_DIRECTIONS, 3))
+    return np.asarray(model.vertices[np.unique((model.vertices @ directions.T).argmax(axis=0))])
 
 
 def _symmetric_keypoints(model: ObjectModel, count: int) -> Array:

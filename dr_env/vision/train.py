@@ -206,7 +206,6 @@ class _Training:
             rate = (self.step - first) * self.settings.batch / (time.perf_counter() - began)
             self.progress(Progress(self.step, self.steps, self.loss, self.error, self.best, rate))
         card.load_weights(self.estimator, card.load(self.run.folder).state_dict(), self.run.folder)
-        self.estimator.settle(self._held_out())
         for hook in self.hooks:
             hook.finish(self.estimator)
         card.save(self.estimator, self.run.folder, self._card(finished=True))

@@ -77,3 +77,9 @@ def test_orientations_stay_orientations():
     moved = replay.windows.blurred(replay.model, np.full(12, 0.1), np.random.default_rng(0))
     np.testing.assert_allclose(np.linalg.norm(moved.qpos[:, 3:7], axis=1), 1.0, atol=1e-12)
     assert task.name == "cube_toss" and np.abs(moved.qpos - replay.windows.qpos).max() > 0.05
+
+
+def test_recorded_orientations_are_some() -> None:
+    """Gymnasium's ant begins with quaternions of other lengths, and noise makes more of them."""
+    for log in record("ant", Spec(), episodes=2, seconds=0.5, noise=0.05):
+        np.testing.assert_allclose(np.linalg.norm(log.qpos[1:, 3:7], axis=1), 1, atol=1e-12)

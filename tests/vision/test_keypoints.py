@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -148,6 +148,31 @@ def test_pnp_gives_back_the_pose_also_with_wrong_keypoints(seed: int) -> None:
     assert np.abs(apply(found, points) - apply(pose, points)).max() < 0.02
 
 
+def test_an_object_is_as_large_as_the_box_that_is_around_what_is_seen_of_it() -> None:
+    """Of keypoints that are seen too near to the middle PnP takes it for small, and far away."""
+    rng = np.random.default_rng(0)
+    points, corners = farthest_points(BOXES[1], 16), BOXES[1].vertices
+    far: dict[str, list[float]] = {"no box": [], "all of it": [], "half of it": [], "hidden": []}
+    for _ in range(20):
+        rotation = quat_to_matrix(axis_angle(rng.normal(size=3), rng.uniform(0, 3.1)))
+        pose = transform(rotation, [*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.5, 1.0)])
+        seen, outline = project(points, CAMERA, pose), project(corners, CAMERA, pose)
+        pixels = seen + 0.08 * (seen.mean(0) - seen)
+        low, size = outline.min(0), np.ptp(outline, axis=0) + 1
+        middle = tuple(low + 0.3 * size)
+        boxes = {"no box": None, "all of it": (*low, *size), "half of it": (*low, 0.5 * size[0], size[1]),
+                 "hidden": (*middle, *(0.4 * size))}  # fmt: skip
+        for name, given in boxes.items():
+            outline_box = None if given is None else (corners, given)
+            found = solve(points, pixels, np.full(16, 0.5), CAMERA, 0.05 * size.max(), outline_box)
+            assert found is not None
+            far[name].append(np.log(found[2, 3] / pose[2, 3]))
+    off = {name: float(np.median(values)) for name, values in far.items()}
+    assert off["no box"] == pytest.approx(0.08, abs=0.01)
+    assert 0 < off["all of it"] < 0.04 and off["all of it"] < off["half of it"] < 0.07, "three edges are known"
+    assert far["hidden"] == far["no box"], "a box well within says nothing"
+
+
 def test_pnp_without_enough_to_go_by_has_no_pose() -> None:
     points = farthest_points(BOXES[1], 8)
     assert solve(points[:3], np.zeros((3, 2)), np.ones(3), CAMERA, 3.0) is None
@@ -169,9 +194,8 @@ def perfect(
         "place": torch.from_numpy(place_in((0, 0, 64, 64)).astype(np.float32))[None],
     }
     heat = bumps(estimator._truth(labels)[:, motion], 16, 16, 1.0)
-    output = torch.zeros(1, len(estimator.models), heat.shape[1] + 2, *heat.shape[2:])
-    output[0, row, :-2] = heat[0].clamp(min=1e-9).log()
-    output[0, row, -2] = estimator._true_distance(labels)
+    output = torch.zeros(1, len(estimator.models), *heat.shape[1:])
+    output[0, row] = heat[0].clamp(min=1e-9).log()
     return output, labels
 
 
@@ -198,85 +222,6 @@ def test_classes_with_fewer_symmetries_are_filled_up_and_change_nothing() -> Non
     both, alone = KeypointEstimator(models, 64, 8), KeypointEstimator({2: BOXES[2]}, 64, 8)
     assert both.points.shape[:2] == (2, 72) and alone.points.shape[:2] == (1, 1)
     assert torch.equal(both.points[1], alone.points[0].expand(72, -1, -1))
-
-
-# distance
-
-
-class Told(KeypointEstimator):
-    """Says what it is told to, whatever it is shown."""
-
-    told: torch.Tensor
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.told
-
-
-def seen_off(
-    estimator: KeypointEstimator, pose: np.ndarray, sure: float, keypoints: float, votes: float
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Output whose keypoints, so sure, and votes are those of distances off by logarithms; and the true labels."""
-    outputs = []
-    for off in (keypoints, votes):
-        seen = pose.copy()
-        seen[:3, 3] += np.expm1(off) * (pose[:3] @ np.append(estimator.points[0, 0, -1].double().numpy(), 1))
-        output, labels = perfect(estimator, 0, seen, 0)
-        outputs.append(output)
-    heat = sure * outputs[0][:, :, :-2].exp() + (1 - sure) / (16 * 16)
-    true = {**labels, "pose": torch.from_numpy(pose[:3].astype(np.float32))[None]}
-    return torch.cat([heat.log(), outputs[1][:, :, -2:]], 2), true
-
-
-@pytest.fixture
-def told() -> tuple[Told, list[np.ndarray], np.ndarray]:
-    """An estimator that nobody has taught, poses of its object, and how sure it is of each."""
-    rng = np.random.default_rng(0)
-    poses = [
-        transform(quat_to_matrix(axis_angle(rng.normal(size=3), rng.uniform(0, 3))), [*rng.uniform(-0.02, 0.02, 2), z])
-        for z in rng.uniform(0.3, 0.4, 60)
-    ]
-    return Told({1: BOXES[1]}, size=64, width=8, keypoints=16), poses, rng.uniform(0.3, 1.0, 60)
-
-
-def logarithms(estimator: Told, outputs: Sequence[torch.Tensor], poses: Sequence[np.ndarray]) -> np.ndarray:
-    """Of estimated by true depth."""
-    sample = dataclasses.replace(Boxes(1, size=64)[0], intrinsics=Intrinsics.from_fovy(64, 64, 40))
-    found = []
-    for estimator.told, pose in zip(outputs, poses, strict=True):
-        (estimate,) = estimator.estimate(sample, {1: [(32 - 32 / 1.3, 32 - 32 / 1.3, 64 / 1.3, 64 / 1.3)]})
-        found.append(np.log(estimate.camera_from_object[2, 3] / pose[2, 3]))
-    return np.array(found)
-
-
-def test_objects_that_seem_far_because_it_is_unsure_are_brought_nearer(
-    told: tuple[Told, list[np.ndarray], np.ndarray],
-) -> None:
-    estimator, poses, sures = told
-    offs = 0.25 * (1 - sures)
-    judged = [seen_off(estimator, pose, sure, off, off) for pose, sure, off in zip(poses, sures, offs, strict=True)]
-    wrong = [(output, {**labels, "pose": 2 * labels["pose"]}) for output, labels in judged[:9]]
-    outputs = [output for output, _ in judged[40:]]
-    estimator.settle(judged[:15])
-    assert not estimator.lean.any(), "so few say nothing"
-    assert np.median(logarithms(estimator, outputs, poses[40:])) > 0.05
-    estimator.settle([*wrong, *judged[:40]])  # poses that are wrong altogether say nothing of distances
-    assert estimator.lean[0, 0].item() == pytest.approx(0.25, abs=0.04)
-    assert abs(np.median(logarithms(estimator, outputs, poses[40:]))) < 0.01
-
-
-@pytest.mark.parametrize("better", ["votes", "keypoints"])
-def test_of_keypoints_and_votes_those_count_that_were_right_on_held_out_images(
-    better: str, told: tuple[Told, list[np.ndarray], np.ndarray]
-) -> None:
-    estimator, poses, _ = told
-    offs = np.random.default_rng(1).normal(0, 0.08, (60, 2)) * (np.array(["keypoints", "votes"]) != better)
-    judged = [seen_off(estimator, pose, 1.0, *off) for pose, off in zip(poses, offs, strict=True)]
-    outputs = [output for output, _ in judged[40:]]
-    estimator.settle(judged[:40])
-    assert estimator.lean[0, 1].item() == pytest.approx(float(better == "votes"), abs=0.05)
-    assert np.abs(logarithms(estimator, outputs, poses[40:])).max() < 0.02
-    hopeless = [seen_off(estimator, pose, 1.0, 0.5, 0.0)[0] for pose in poses[40:45]]
-    assert np.abs(logarithms(estimator, hopeless, poses[40:45])).max() < 0.02, "far apart, the votes are believed"
 
 
 # the whole
