@@ -249,3 +249,19 @@ def project(points: ArrayLike, intrinsics: Intrinsics, camera_from_points: Array
     return np.stack(
         [intrinsics.fx * seen[..., 0] / z + intrinsics.cx, intrinsics.fy * seen[..., 1] / z + intrinsics.cy], -1
     )
+
+
+def diameter(points: Array) -> float:
+    """The largest distance between two of the points (n, 3); exact."""
+    x = points - (points.min(axis=0) + points.max(axis=0)) / 2
+    radius = np.linalg.norm(x, axis=1)
+    # some pair that is far apart: most points are too near to the middle to be farther from any other
+    first = x[int(radius.argmax())]
+    best = float(np.linalg.norm(x - first, axis=1).max())
+    x = x[radius + radius.max() >= best * (1 - 1e-12)]
+    squares = np.square(x).sum(axis=1)
+    for i in range(0, len(x), 512):
+        part = squares[i : i + 512, None] + squares - 2 * x[i : i + 512] @ x.T
+        a, b = np.unravel_index(int(part.argmax()), part.shape)
+        best = max(best, float(np.linalg.norm(x[i + int(a)] - x[int(b)])))  # the sums lose digits
+    return best

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from dr_env import spatial
 from dr_env.binding import Plan, object_names
+from dr_env.binding.needs import GREY
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.export.catalogue import LabelClass
 from dr_env.rendering import LabelledObject
-from dr_env.scene import Mesh, find_symmetries
+from dr_env.scene import Mesh, SymmetryGroup, find_symmetries, shape_symmetries
 
 _GEOM = mujoco.mjtGeom
 _SHAPES = frozenset({"geom_size", "geom_pos", "derived.geom_rotation"})
@@ -50,7 +51,7 @@ def labelled_bodies(
 
     Bodies with equal shapes whose names differ in a final number alone, such as cube_1 and cube_2, are of one class. An
     object's frame is its body's, its keypoints are the corners of its box. Turns that leave its shape as it is are its
-    symmetries, where all its geoms look alike and have no texture.
+    symmetries, where it is one geom without a texture.
 
     Args:
         model: the model.
@@ -77,14 +78,18 @@ def labelled_bodies(
             kind = name
         if kind not in classes:
             names = tuple(f"corner_{i}" for i in range(len(corners)))
+            group = _symmetries(model, geoms, mesh)
             classes[kind] = LabelClass(
                 len(classes) + 1,
                 kind,
                 np.array(mesh.vertices),
                 np.array(mesh.faces, np.int32),
                 names,
-                **_symmetries(model, geoms, mesh),
+                discrete=group.discrete,
+                continuous=tuple(zip(group.axes, group.offsets, strict=True)),
             )
+        elif not len(_symmetries(model, geoms, mesh)):  # one that is not plain is enough
+            classes[kind] = dataclasses.replace(classes[kind], discrete=np.zeros((0, 4, 4)), continuous=())
         found = classes[kind]
         objects.append(
             LabelledObject(
@@ -94,14 +99,20 @@ def labelled_bodies(
     return tuple(objects), tuple(classes.values())
 
 
-def _symmetries(model: mujoco.MjModel, geoms: tuple[int, ...], mesh: trimesh.Trimesh) -> dict[str, Any]:
-    """The turns of a body that change nothing to see, as `LabelClass` has them."""
-    materials = model.geom_matid[list(geoms)]
-    plain = (model.mat_texid[materials[materials >= 0]] < 0).all()
-    if not plain or len(np.unique(np.column_stack((materials, model.geom_rgba[list(geoms)])), axis=0)) > 1:
-        return {}
-    group = find_symmetries(Mesh.of(mesh.vertices, mesh.faces))
-    return {"discrete": group.discrete, "continuous": tuple(zip(group.axes, group.offsets, strict=True))}
+def _symmetries(model: mujoco.MjModel, geoms: tuple[int, ...], mesh: trimesh.Trimesh) -> SymmetryGroup:
+    """The turns of a body that change nothing to see; none of several geoms, nor of one with a texture."""
+    material = int(model.geom_matid[geoms[0]])
+    if len(geoms) > 1 or (material >= 0 and (model.mat_texid[material] >= 0).any()):
+        return SymmetryGroup.of()
+    if model.geom_type[geoms[0]] == _GEOM.mjGEOM_MESH:
+        return find_symmetries(Mesh.of(mesh.vertices, mesh.faces))
+    frame = spatial.transform(spatial.quat_to_matrix(model.geom_quat[geoms[0]]), model.geom_pos[geoms[0]])
+    own = shape_symmetries(int(model.geom_type[geoms[0]]), model.geom_size[geoms[0]])
+    return SymmetryGroup.of(
+        frame @ own.discrete @ spatial.inverse(frame),
+        own.axes @ frame[:3, :3].T,
+        np.repeat(frame[None, :3, 3], len(own.axes), axis=0),
+    )
 
 
 def _equal(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
@@ -115,11 +126,18 @@ def _seen(model: mujoco.MjModel) -> Iterator[tuple[str, int, tuple[int, ...], tr
         geoms = [
             geom
             for geom in range(first, first + int(model.body_geomnum[body]))
-            if model.geom_group[geom] < _SHOWN_GROUPS and model.geom_rgba[geom, 3] > 0
+            if model.geom_group[geom] < _SHOWN_GROUPS and _opacity(model, geom) > 0
         ]
         parts = [part for part in (geom_mesh(model, geom) for geom in geoms) if part is not None]
         if name and parts:
             yield name, body, tuple(geoms), _joined(parts)
+
+
+def _opacity(model: mujoco.MjModel, geom: int) -> float:
+    """Of a geom's own colour, or where it has none of its material."""
+    material = int(model.geom_matid[geom])
+    own = material < 0 or (model.geom_rgba[geom] != GREY).any()
+    return float(model.geom_rgba[geom, 3] if own else model.mat_rgba[material, 3])
 
 
 def model_digest(model: mujoco.MjModel) -> str:

@@ -83,9 +83,7 @@ class LabelClass:
 
 def diameter(vertices: Array) -> float:
     """The largest distance between two of the vertices (V, 3), which are hull vertices of their own convex hull."""
-    hull = trimesh.convex.convex_hull(vertices).vertices
-    rows = (np.square(hull[i : i + 512, None] - hull[None]).sum(-1).max() for i in range(0, len(hull), 512))
-    return float(np.sqrt(max(rows)))
+    return spatial.diameter(trimesh.convex.convex_hull(vertices).vertices)
 
 
 Catalogue = dict[int, LabelClass]

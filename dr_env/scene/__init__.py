@@ -4,7 +4,7 @@ from dr_env.scene.compose import Scene, SceneObject, Scenes, build_scene
 from dr_env.scene.mesh import Mesh
 from dr_env.scene.meshes import load_mesh
 from dr_env.scene.objects import ObjectModel
-from dr_env.scene.symmetry import SymmetryGroup, find_symmetries
+from dr_env.scene.symmetry import SymmetryGroup, find_symmetries, shape_symmetries
 
 __all__ = [
     "Mesh",
@@ -16,4 +16,5 @@ __all__ = [
     "build_scene",
     "find_symmetries",
     "load_mesh",
+    "shape_symmetries",
 ]

@@ -10,6 +10,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
+from dr_env.spatial import diameter
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.int32]
@@ -51,11 +52,7 @@ class Mesh:
     @functools.cached_property
     def diameter(self) -> float:
         """The greatest distance between two vertices, m."""
-        points = self.hull.vertices
-        best = 0.0
-        for i in range(0, len(points), 512):  # in blocks, since hulls of scans have thousands of vertices
-            best = max(best, float(np.square(points[i : i + 512, None] - points[None]).sum(axis=2).max()))
-        return float(np.sqrt(best))
+        return diameter(self.hull.vertices)
 
     @property
     def volume(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
@@ -194,3 +195,35 @@ def _about(rotation: Array, centre: Array) -> Array:
     motion = np.eye(4)
     motion[:3, :3], motion[:3, 3] = rotation, centre - rotation @ centre
     return motion
+
+
+def shape_symmetries(kind: int, size: Array) -> SymmetryGroup:
+    """The turns of one of MuJoCo's shapes, in its own frame; of other geoms than shapes none.
+
+    Args:
+        kind: mujoco.mjtGeom.
+        size: (3,) as MuJoCo has it: half lengths, radius, or radius and half length.
+    """
+    shapes = mujoco.mjtGeom
+    half_turns = np.zeros((3, 4, 4))
+    for axis in range(3):
+        half_turns[axis] = np.diag(np.append(2 * np.eye(3)[axis] - 1, 1))
+    if kind == shapes.mjGEOM_SPHERE or (kind == shapes.mjGEOM_ELLIPSOID and np.ptp(size) < 1e-9):
+        return SymmetryGroup.of((), np.eye(3), np.zeros((3, 3)))
+    if kind in (shapes.mjGEOM_CYLINDER, shapes.mjGEOM_CAPSULE):
+        return SymmetryGroup.of(half_turns[:1], np.eye(3)[2:], np.zeros((1, 3)))
+    if kind == shapes.mjGEOM_ELLIPSOID:
+        for axis in range(3):
+            others = np.delete(np.arange(3), axis)
+            if abs(size[others[0]] - size[others[1]]) < 1e-9:
+                return SymmetryGroup.of(half_turns[others[:1]], np.eye(3)[axis : axis + 1], np.zeros((1, 3)))
+        return SymmetryGroup.of(half_turns)
+    if kind == shapes.mjGEOM_BOX:
+        turns = Rotation.create_group("O").as_matrix().round()
+        kept = [
+            turn for turn in turns if np.allclose(np.abs(turn) @ size, size) and not np.array_equal(turn, np.eye(3))
+        ]
+        discrete = np.tile(np.eye(4), (len(kept), 1, 1))
+        discrete[:, :3, :3] = np.array(kept).reshape(-1, 3, 3)
+        return SymmetryGroup.of(discrete)
+    return SymmetryGroup.of()

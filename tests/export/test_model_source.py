@@ -10,6 +10,10 @@ import pytest
 from dr_env import DREnvError
 from dr_env.export import SourceRequest
 from dr_env.export.bodies import labelled_bodies
+from dr_env.scene import Mesh
+from dr_env.scene.symmetry import Surface
+from dr_env.spatial import apply
+from dr_env.vision.samples import ObjectModel
 from tests.conftest import entry, spec_of
 from tests.rendering.test_classic import needs_gl
 
@@ -53,18 +57,41 @@ def test_a_simulation_that_diverges_gives_no_frame(tmp_path: Path) -> None:
     source.close()
 
 
+SHAPES = {
+    "sphere": ('type="sphere" size=".03"', 0, 3),
+    "can": ('type="cylinder" size=".03 .05"', 1, 1),
+    "pill": ('type="capsule" size=".02 .05"', 1, 1),
+    "bar": ('type="box" size=".02 .04 .06"', 3, 0),
+    "prism": ('type="box" size=".04 .04 .06"', 7, 0),
+    "cube": ('type="box" size=".04 .04 .04"', 23, 0),
+    "egg": ('type="ellipsoid" size=".03 .05 .03"', 1, 1),
+    "pebble": ('type="ellipsoid" size=".02 .05 .03"', 3, 0),
+    "painted": ('type="box" size=".02 .04 .061" material="dots"', 0, 0),
+}
+
+
 def test_symmetries_of_bodies_are_those_of_plain_shapes() -> None:
-    model = mujoco.MjModel.from_xml_string("""<mujoco><asset>
-      <texture name="dots" type="2d" builtin="checker" width="8" height="8"/><material name="dots" texture="dots"/></asset>
-      <worldbody>
-      <body name="can"><geom type="cylinder" size=".03 .05"/></body>
-      <body name="bar"><geom type="box" size=".02 .04 .06"/></body>
-      <body name="painted"><geom type="box" size=".02 .04 .06" material="dots"/></body>
-      <body name="pair"><geom type="box" size=".02 .04 .06" rgba="1 0 0 1"/>
-        <geom type="box" size=".02 .04 .06" pos=".04 0 0" rgba="0 1 0 1"/></body>
+    bodies = "".join(
+        f'<body name="{name}"><geom {shape} pos=".01 -.02 .03" euler="20 30 40"/></body>'
+        for name, (shape, *_) in SHAPES.items()
+    )
+    model = mujoco.MjModel.from_xml_string(f"""<mujoco><asset>
+      <texture name="dots" type="2d" builtin="checker" width="8" height="8"/><material name="dots" texture="dots"/>
+      <material name="air" rgba="1 1 1 0"/></asset>
+      <worldbody>{bodies}
+      <body name="pair"><geom type="box" size=".02 .04 .06"/><geom type="box" size=".02 .04 .06" pos=".04 0 0"/></body>
+      <body name="twin_1"><geom type="box" size=".02 .04 .03"/></body>
+      <body name="twin_2"><geom type="box" size=".02 .04 .03" material="dots"/></body>
+      <body name="nothing"><geom type="box" size=".02 .04 .06" material="air"/></body>
       </worldbody></mujoco>""")
     found = {kind.name: kind for kind in labelled_bodies(model)[1]}
-    assert (len(found["can"].discrete), len(found["can"].continuous)) == (1, 1)
-    assert (len(found["bar"].discrete), len(found["bar"].continuous)) == (3, 0)
-    for name in ("painted", "pair"):
+    assert found.keys() == {*SHAPES, "pair", "twin"}
+    for name, (_, discrete, axes) in SHAPES.items():
+        kind = found[name]
+        assert (len(kind.discrete), len(kind.continuous)) == (discrete, axes), name
+        surface = Surface(Mesh.of(kind.vertices, kind.faces))
+        motions = ObjectModel(1, name, kind.vertices, kind.faces, 0.1, kind.discrete, kind.continuous).motions(5)
+        for motion in motions[:60]:
+            assert surface.distance(apply(motion, kind.vertices)).max() < 2e-3, name  # of facets
+    for name in ("pair", "twin"):
         assert not len(found[name].discrete) and not found[name].continuous

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from dr_env.scene import Mesh, find_symmetries, shapes
 from dr_env.scene.rests import find_rests, within
 from dr_env.scene.symmetry import Surface, SymmetryGroup
+from dr_env.spatial import diameter
 from dr_env.spec import SHAPES, TOBIN
 
 # how many rotations but the identity leave each of Tobin's shapes as it was; None is an axis of all turns
@@ -135,3 +137,17 @@ def test_diameter_and_hull() -> None:
     assert mesh.diameter == pytest.approx(apart)
     assert mesh.hull.closed
     assert mesh.hull.volume > mesh.volume
+
+
+@pytest.mark.parametrize("count", [2, 50, 3000])
+def test_a_diameter_is_the_largest_distance(count: int) -> None:
+    rng = np.random.default_rng(count)
+    for points in (
+        rng.normal(size=(count, 3)),
+        rng.normal(size=(count, 3)) + 1e4,
+        rng.normal(size=(count, 3)) * [1, 5, 0],
+    ):
+        on_ball = points - points.mean(0)
+        on_ball /= np.maximum(np.linalg.norm(on_ball, axis=1, keepdims=True), 1e-9)
+        for each in (points, on_ball):
+            assert diameter(each) == pytest.approx(pdist(each).max(), rel=1e-12)

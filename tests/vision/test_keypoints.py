@@ -162,8 +162,8 @@ def test_an_object_is_as_large_as_the_box_that_is_around_what_is_seen_of_it() ->
         middle = tuple(low + 0.3 * size)
         boxes = {"no box": None, "all of it": (*low, *size), "half of it": (*low, 0.5 * size[0], size[1]),
                  "hidden": (*middle, *(0.4 * size))}  # fmt: skip
-        for name, given in boxes.items():
-            outline_box = None if given is None else (corners, given)
+        for name, given_box in boxes.items():
+            outline_box = None if given_box is None else (corners, given_box)
             found = solve(points, pixels, np.full(16, 0.5), CAMERA, 0.05 * size.max(), outline_box)
             assert found is not None
             far[name].append(np.log(found[2, 3] / pose[2, 3]))
