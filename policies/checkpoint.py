@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,18 +40,19 @@ _PACKAGES = ("dr-env", "mujoco", "gymnasium", "numpy", "stable-baselines3", "tor
 class Run:
     """A run folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
 
     @classmethod
-    def create(cls, folder: Path, config: Mapping[str, Any], spec: Spec, overwrite: bool) -> Run:
+    def create(cls, folder: str | Path, config: Mapping[str, Any], spec: Spec, overwrite: bool) -> Run:
         """Makes a run folder; refuses one that holds something else, or a run unless `overwrite`."""
+        folder = Path(folder)
         if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-            if not (folder / "config.json").exists():
+            if not _is_run(folder):
                 raise DREnvError(f"{folder}: exists and is not a run; choose another folder")
             if not overwrite:
                 raise DREnvError(f"{folder}: holds a run already; use --resume {folder}, --overwrite or another --out")
-            shutil.rmtree(folder)
+            shutil.rmtree(folder.resolve())  # which may be a link to another disk
         run = cls(folder)
         spec.save(folder / "randomization.yaml")
         recorded = {"format": FORMAT, **config, "versions": versions(*_PACKAGES)}
@@ -64,7 +67,7 @@ class Run:
             data: dict[str, Any] = json.loads(path.read_text())
         except FileNotFoundError as error:
             raise DREnvError(f"{self.folder}: not a run, it has no config.json") from error
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DREnvError(f"{path}: cannot read: {error}") from error
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         if found != FORMAT:
@@ -94,7 +97,7 @@ class Run:
         """The learning curve; a line cut off by a crash is left out."""
         path = self.folder / "progress.jsonl"
         rows = []
-        for line in path.read_text().splitlines() if path.exists() else []:
+        for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
@@ -198,6 +201,15 @@ def load_normalizer(checkpoint: Path, norm: VecNormalize) -> None:
         stats.count = float(arrays[f"{name}_count"])
 
 
+def _is_run(folder: Path) -> bool:
+    """Whether a folder's config.json is that of a run, of this version or another."""
+    try:
+        found = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and str(found.get("format", "")).startswith(FORMAT.rpartition("/")[0])
+
+
 def read_normalizer(checkpoint: Path, size: int) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """The normaliser's statistics by name, of observations with `size` numbers.
 
@@ -205,9 +217,9 @@ def read_normalizer(checkpoint: Path, size: int) -> dict[str, np.ndarray[Any, np
     """
     path = checkpoint / "normalizer.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DREnvError(f"{path}: damaged: {error}") from error
     for name in (f"{kind}_{key}" for kind in ("obs", "ret") for key in ("mean", "var", "count")):
         shape = (size,) if name in ("obs_mean", "obs_var") else ()

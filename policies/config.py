@@ -30,7 +30,7 @@ CONFIGS = Path(__file__).parent / "configs"
 class PPOConfig(BaseModel):
     """PPO's numbers, by SB3's names where it has them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     total_steps: PositiveInt = Field(default=1_000_000, description="environment steps in all")
     num_envs: PositiveInt = Field(default=128, description="environments stepped together")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,9 @@ def _frozen(policy: ActorCriticPolicy, stats: dict[str, NDArray[np.float64]] | N
     keyed = isinstance(policy.observation_space, gym.spaces.Dict)
 
     def act(observations: NDArray[np.float64]) -> NDArray[np.float32]:
+        if isinstance(observations, Mapping):
+            got = ", ".join(observations)
+            raise DREnvError(f"observations: got {got}, expected one array: make the environment with flat_goal=True")
         scaled = observations
         if stats is not None:
             scaled = (observations - stats["obs_mean"]) / np.sqrt(stats["obs_var"] + _EPSILON)

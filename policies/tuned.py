@@ -24,6 +24,7 @@ def tuner_of(spec: Spec, config: PPOConfig, seed: int) -> Tuner[Any] | None:
     if spec.curriculum is not None:
         raise DREnvError(f"tuner: got {config.tuner}, but the Spec has a curriculum of its own; leave one of them out")
     tuner = make_tuner(config.tuner, spec, seed, config.tuner_options)
+    check_learns_from_episodes(tuner)
     if config.context != "hidden" and environment_spec(spec, tuner) is not spec:
         raise DREnvError(
             f"context: got {config.context}, expected hidden; {config.tuner} draws another way than the Spec"
@@ -37,6 +38,13 @@ def environment_spec(prior: Spec, tuner: Tuner[Any] | None) -> Spec:
         return prior
     asked = tuner.ask()
     return prior if list(asked.drawn) == list(prior.drawn) else asked
+
+
+def check_learns_from_episodes(tuner: Tuner[Any]) -> None:
+    """Refuses a tuner that needs other evidence than the episodes of a training."""
+    if tuner.needs != {"episodes"}:
+        fit = [name for name in tuner_names() if tuner_class(name).needs == {"episodes"}]
+        raise DREnvError(f"tuner: got '{tuner.name}', expected one that learns from episodes: {', '.join(fit)}")
 
 
 class TunerCallback(BaseCallback):
@@ -54,9 +62,7 @@ class TunerCallback(BaseCallback):
 
     def __init__(self, env: SB3VecEnv, tuner: Tuner[Any], success_return: float | None = None) -> None:
         super().__init__()
-        if tuner.needs != {"episodes"}:
-            fit = [name for name in tuner_names() if tuner_class(name).needs == {"episodes"}]
-            raise DREnvError(f"tuner: got '{tuner.name}', expected one that learns from episodes: {', '.join(fit)}")
+        check_learns_from_episodes(tuner)
         if env.env.randomization != environment_spec(tuner.prior, tuner):
             raise DREnvError("tuner: its prior is another Spec than the environments were made with")
         self.tuner = tuner

@@ -102,7 +102,7 @@ def evaluate(
     source = _target(target, made)
     worlds = {"nominal": Spec(), WORLD: as_spec(randomization, made), "target": Spec.load(source)}
     plans = {world: VectorEnv(made, 1, spec).plan for world, spec in worlds.items()}
-    folder = out or runs[0].parent / "report"
+    folder = out or runs[0].resolve().parent / "report"
     check_writable(folder)
     notes: list[str] = []
     videos: dict[str, bytes] = {}
@@ -204,9 +204,10 @@ def _group(runs: tuple[Path, ...], policies: list[TrainedPolicy], default: Spec)
     named: dict[str, list[int]] = {}
     for (drawn, *_), members in groups.items():
         spec, folder = policies[members[0]].randomization, runs[members[0]]
-        common = "plain" if not spec.entries else "randomized" if spec == default else folder.name
-        name = common if kinds[drawn] == 1 else folder.name
-        named[name if name not in named else str(folder)] = members
+        own = folder.resolve().name
+        common = "plain" if not spec.entries else "randomized" if spec == default else own
+        tried = [common if kinds[drawn] == 1 else own, str(folder), str(folder.resolve())]
+        named[next(name for name in tried if name not in named)] = members
     return named
 
 

@@ -49,9 +49,12 @@ def train(
     """
     if steps is not None and steps < 1:
         raise DREnvError(f"--steps: got {steps}, expected at least 1")
+    if threads < 0:
+        raise DREnvError(f"--threads: got {threads}, expected 0 for all, or more")
     trainer = make_trainer(algorithm)
     if resume is not None:
-        if (task is not None and not is_task_file(task)) or settings or config is not None:
+        own = (randomization, out, seed, config, threads, overwrite) != ("default", None, 0, None, 0, False)
+        if (task is not None and not is_task_file(task)) or settings or own:
             raise DREnvError("--resume: goes on as the run began; only --steps, --quiet and a task's file go with it")
         if task is not None:
             task_name(task)

@@ -225,3 +225,12 @@ def test_every_option_that_takes_several_values_is_known_as_one() -> None:
         lines = re.findall(r"(?m)^    (\w+): ((?:Annotated\[)?tuple\[.*) = .*,$", path.read_text())
         found |= {f"--{name}" for name, form in lines if "UseAppendAction" not in form}
     assert found == LISTS
+
+
+@pytest.mark.parametrize(
+    "more", [["--randomization", "none"], ["--seed", "7"], ["--out", "there"], ["--threads", "1"], ["--overwrite"]]
+)
+def test_a_resumed_run_takes_nothing_that_it_would_not_heed(
+    more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--resume: goes on as the run began" in _fails(capsys, "train", "--resume", "nowhere", *more)

@@ -41,6 +41,23 @@ def test_runs_that_differ_by_more_than_their_seed_are_not_pooled() -> None:
     assert grouped(run(0), run(0, steps=128)) == {"run0": [0], "run1": [1]}
 
 
+def test_no_run_is_lost_where_names_are_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded = {"algorithm": "ppo", "ppo": PPOConfig().model_dump(mode="json")}
+    spec = Spec.load(make_task("hopper").file("randomization.yaml"))
+
+    def run(steps: int, under: Spec) -> Any:
+        return SimpleNamespace(randomization=under, steps=steps, seed=0, settings=settings_digest(recorded))
+
+    found = _group((Path("old/x"), Path("x"), Path("none")), [run(1, spec), run(2, spec), run(1, Spec())], Spec())
+    assert sorted(found.values()) == [[0], [1], [2]]
+    form = spec.to_dict()
+    other = Spec.from_dict({**form, "entries": dict(list(form["entries"].items())[:2])})
+    found = _group((Path("a"), Path("randomized")), [run(1, spec), run(1, other)], spec)
+    assert found["randomized"] == [0] and len(found) == 2
+    assert "" not in _group((Path(),), [run(1, spec)], Spec())
+
+
 def test_hindsight_on_a_batch() -> None:
     made: dict[str, Any] = {"n_sampled_goal": 4, "copy_info_dict": True}
     for name in ("reach", "push"):

@@ -173,7 +173,15 @@ def test_damaged_and_foreign_folders_are_one_clear_error(tmp_path: Path) -> None
     (tmp_path / "other" / "thesis.tex").write_text("precious")
     with pytest.raises(DREnvError, match="exists and is not a run"):
         _train(tmp_path / "other", overwrite=True)
+    (tmp_path / "other" / "config.json").write_text('{"of": "something else"}')
+    with pytest.raises(DREnvError, match="exists and is not a run"):
+        _train(tmp_path / "other", overwrite=True)
     assert (tmp_path / "other" / "thesis.tex").exists()
+    (tmp_path / "link").symlink_to(run)
+    for changed in ({"tuner": "bayrn", "success_return": 5}, {"log_std_init": float("nan")}):
+        with pytest.raises(DREnvError, match=r"expected one that learns from episodes|log_std_init: got nan"):
+            _train(tmp_path / "link", overwrite=True, **changed)  # type: ignore[arg-type]
+        assert trainer.load(run).steps == 512, "what cannot be trained replaces nothing"
     whole_config = (run / "config.json").read_text()
     (run / "config.json").write_text(whole_config.replace('"gamma": 0.99', '"gamma": 7'))
     with pytest.raises(DREnvError, match=r"config\.json ppo: gamma: got 7"):
@@ -187,6 +195,9 @@ def test_damaged_and_foreign_folders_are_one_clear_error(tmp_path: Path) -> None
     (latest / "policy.safetensors").write_bytes(whole)
     normalizer = (latest / "normalizer.npz").read_bytes()
     (latest / "normalizer.npz").write_bytes(b"half")
+    with pytest.raises(DREnvError, match=r"normalizer\.npz: damaged"):
+        trainer.load(run)
+    (latest / "normalizer.npz").write_bytes(normalizer[:300])
     with pytest.raises(DREnvError, match=r"normalizer\.npz: damaged"):
         trainer.load(run)
     np.savez(latest / "normalizer.npz", obs_mean=np.zeros(3))
@@ -204,15 +215,18 @@ def test_damaged_and_foreign_folders_are_one_clear_error(tmp_path: Path) -> None
         (run / "config.json").write_text(text)
         with pytest.raises(DREnvError, match=rf"config\.json {message}"):
             trainer.load(run)
-    (run / "config.json").write_text("{")
-    with pytest.raises(DREnvError, match=r"config\.json: cannot read"):
-        trainer.load(run)
+    for damaged in (b"{", b"\xff\xfe"):
+        (run / "config.json").write_bytes(damaged)
+        with pytest.raises(DREnvError, match=r"config\.json: cannot read"):
+            trainer.load(run)
 
 
 def test_a_cut_off_curve_line_is_left_out(tmp_path: Path) -> None:
     run = Run(_train(tmp_path / "run", steps=512))
     with (run.folder / "progress.jsonl").open("a") as file:
         file.write('null\n{"other": 1}\n{"steps": 99')
+    with (run.folder / "progress.jsonl").open("ab") as binary:
+        binary.write(b"\xff\xfe")
     assert [row["steps"] for row in run.curve()] == [256, 512]
 
 
