@@ -62,7 +62,7 @@ def export(
         attempts: Candidates for a frame that a quota may refuse before the last is taken.
         camera: The camera; by default the task's own.
         objects: Names or patterns of the bodies to label; by default all that are seen.
-        jitter: Metres by which free bodies are moved sideways at most, turning about the vertical.
+        jitter: Metres by which free bodies are moved at most along each horizontal axis, turning about the vertical.
         steps: Simulator steps before the picture is taken.
         image: How colour images are kept.
         shard: Frames a BOP scene or a tar file.

@@ -9,6 +9,7 @@ import tyro
 from rich.progress import TaskID
 
 from dr_env.cli.bars import bars
+from dr_env.export.validate import FILES
 from dr_env.export.validate import validate as read_back
 
 
@@ -17,7 +18,8 @@ def validate(folder: tyro.conf.Positional[Path], *, limit: int = 20) -> None:
 
     Reads BOP (scenewise and webdataset), plain WebDataset, COCO and YOLO: whether files are whole, ids right, boxes and
     counts those of the masks, what is visible within what is whole, projected models where the masks are, and depths
-    where the poses are; pycocotools must score the ground truth against itself at an average precision of 1.
+    where the poses are; pycocotools must score the ground truth against itself at an average precision of 1. Of an
+    export also whether all its formats are there, and all files those that it wrote.
 
     Args:
         folder: The dataset, or an export's folder with one for each format.
@@ -37,7 +39,8 @@ def validate(folder: tyro.conf.Positional[Path], *, limit: int = 20) -> None:
         count = len(verdict.findings)
         wrong += count
         judged = f"{count} wrong" if count else "good"
-        print(f"{verdict.folder}: {verdict.format}, {verdict.images} images, {judged}")
+        read = f"{verdict.images} {'checksums' if verdict.format == FILES else 'images'}"
+        print(f"{verdict.folder}: {verdict.format}, {read}, {judged}")
         for finding in verdict.findings[:limit]:
             print(f"  {finding}")
         if count > limit:

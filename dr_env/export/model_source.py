@@ -17,7 +17,7 @@ from dr_env.records import Draw, Frame, rows_of
 from dr_env.rendering import make_renderer
 from dr_env.rendering.camera import find_camera
 from dr_env.rng import Stream
-from dr_env.sensors import picture_size
+from dr_env.sensors import Backdrops, picture_size
 from dr_env.spec import Spec
 
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
@@ -116,7 +116,9 @@ class ModelSource:
 
     def provenance(self) -> dict[str, str]:
         """What renders, and the model's digest."""
-        return {**self._renderer.provenance(), "model": self._digest}
+        behind = Backdrops(self._plan).digest()
+        found = {**self._renderer.provenance(), "model": self._digest}
+        return {**found, "backgrounds": behind} if behind else found
 
     def close(self) -> None:
         """Frees the renderer."""

@@ -14,7 +14,7 @@ from dr_env.records import Draw, Frame
 from dr_env.rendering import LabelledObject, Renderer, make_renderer
 from dr_env.rendering.camera import find_camera
 from dr_env.scene import ObjectModel, Scene, SceneObject, Scenes
-from dr_env.sensors import picture_size
+from dr_env.sensors import Backdrops, picture_size
 from dr_env.spec import Spec
 
 
@@ -80,7 +80,9 @@ class SceneSource:
 
     def provenance(self) -> dict[str, str]:
         """What renders, and the first build's digest."""
-        return {**self._renderer.provenance(), "model": self._digest}
+        behind = Backdrops(self.scenes.plan(0)).digest()
+        found = {**self._renderer.provenance(), "model": self._digest}
+        return {**found, "backgrounds": behind} if behind else found
 
     def close(self) -> None:
         """Frees the renderer."""

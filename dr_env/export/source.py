@@ -71,7 +71,8 @@ class SourceRequest:
         renderer: "classic", "filament" or "mitsuba".
         camera: a camera's name; None for the task's own.
         objects: names of the bodies to label, or patterns; empty for all that can be seen.
-        jitter: metres by which free bodies are moved sideways at most, turning as they like about the vertical.
+        jitter: metres by which free bodies are moved at most along each horizontal axis, turning as they like about the
+            vertical.
         steps: simulator steps before the picture is taken.
     """
 

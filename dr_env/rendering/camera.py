@@ -14,7 +14,7 @@ def find_camera(model: mujoco.MjModel, camera: str | None) -> mujoco.MjvCamera:
     """The camera of that name, or for None a free camera around the model's centre.
 
     Raises:
-        DREnvError: naming the model's cameras, when none has this name.
+        DREnvError: naming the model's cameras, when none has this name; or one that is orthographic.
     """
     made = mujoco.MjvCamera()
     mujoco.mjv_defaultFreeCamera(model, made)
@@ -23,6 +23,8 @@ def find_camera(model: mujoco.MjModel, camera: str | None) -> mujoco.MjvCamera:
         if index < 0:
             names = [model.camera(i).name for i in range(model.ncam)]
             raise DREnvError(f"camera: the model has {unknown_name('camera', camera, names)}")
+        if model.cam_projection[index] == mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC:
+            raise DREnvError(f"camera: '{camera}' is orthographic, for which labels are not made; expected perspective")
         made.type = mujoco.mjtCamera.mjCAMERA_FIXED
         made.fixedcamid = index
     return made

@@ -6,6 +6,7 @@ numbers or distributions. How things look and what they weigh varies through ord
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -354,7 +355,10 @@ class SceneGrammar(Part):
 
     @property
     def class_numbers(self) -> dict[str, int]:
-        """Numbers of the labelled classes by name: their own, or their place from 1, since 0 is nothing."""
+        """Numbers of the labelled classes by name: their own, or their place from 1, since 0 is nothing.
+
+        Where another class has that number, the least that is greater than all places.
+        """
         contextual, flying = self.distractors.contextual, self.distractors.flying
         numbers = [each.number for each in self.objects.values()]
         names = [*self.objects]
@@ -364,4 +368,7 @@ class SceneGrammar(Part):
         if flying is not None and flying.labelled:
             names += [f"flying_{shape}" for shape in flying.shapes]
             numbers += [None] * len(flying.shapes)
-        return {name: number or i for i, (name, number) in enumerate(zip(names, numbers, strict=True), 1)}
+        taken = {number for number in numbers if number}
+        spare = (number for number in itertools.count(len(names) + 1) if number not in taken)
+        places = [number or (i if i not in taken else next(spare)) for i, number in enumerate(numbers, 1)]
+        return dict(zip(names, places, strict=True))

@@ -94,7 +94,7 @@ def test_a_dataset_of_sensed_images_is_valid(tmp_path: Path) -> None:
     request = ExportRequest(source, Layout(3, 160, 120), ("bop", "bop-webdataset", "coco", "yolo"))
     export(request, tmp_path / "out")
     verdicts = validate(tmp_path / "out")
-    assert len(verdicts) == 4
+    assert len(verdicts) == 5
     for verdict in verdicts:
         assert not verdict.findings, [str(found) for found in verdict.findings[:5]]
     assert len(list((tmp_path / "out").glob("bop/train/*/depth_sensed/*.png"))) == 3

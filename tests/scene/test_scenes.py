@@ -333,5 +333,8 @@ def test_classes_may_have_numbers_of_their_own() -> None:
     assert {each.name: each.class_id for each in scenes.classes} == {"cube": 9, "cone": 2}
     assert {each.class_id for each in scenes.scene(0).labelled} <= {2, 9}
     objects["cube"]["number"] = 2
+    again = Scenes(scene_spec({"count": 2}, objects=objects), seed=0)
+    assert {each.name: each.class_id for each in again.classes} == {"cube": 2, "cone": 3}
+    objects["cone"]["number"] = 2
     with pytest.raises(DREnvError, match="'cube' and 'cone' both have the number 2"):
         scene_spec(objects=objects)

@@ -11,6 +11,7 @@ from dr_env.errors import DREnvError
 from dr_env.export.validate.archive import check_archive, is_archive
 from dr_env.export.validate.bop import check_bop, is_bop
 from dr_env.export.validate.coco import check_coco, is_coco
+from dr_env.export.validate.files import check_files, is_export
 from dr_env.export.validate.findings import Finding, Findings, Progress
 from dr_env.export.validate.webdataset import check_webdataset, is_webdataset
 from dr_env.export.validate.yolo import check_yolo, is_yolo
@@ -24,14 +25,18 @@ _FORMATS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path, Findings, Pro
 )
 
 
+FILES = "files"
+"""What the verdict on an export's own checksums is called, in place of a format."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What was read in one folder, and what is wrong with it.
 
     Args:
         folder: the dataset's.
-        format: bop, bop-webdataset, webdataset, coco or yolo.
-        images: how many were read.
+        format: bop, bop-webdataset, webdataset, coco or yolo; or `FILES`.
+        images: how many were read; of `FILES` how many files.
         findings: what is wrong.
     """
 
@@ -62,10 +67,16 @@ def validate(root: str | Path, progress: Callable[[str, int, int], None] = lambd
                 images = check(folder, findings, functools.partial(progress, name))
                 findings.require(images > 0, folder, "", "no images")
                 verdicts.append(Verdict(folder, name, images, tuple(findings.found)))
+    if is_export(root):
+        findings = Findings(root)
+        count = check_files(
+            root, {verdict.format for verdict in verdicts}, findings, functools.partial(progress, FILES)
+        )
+        verdicts.append(Verdict(root, FILES, count, tuple(findings.found)))
     if not verdicts:
         names = ", ".join(name for name, _, _ in _FORMATS)
         raise DREnvError(f"{root}: no dataset there, nor in the folders right below; formats that are known: {names}")
     return verdicts
 
 
-__all__ = ["Finding", "Findings", "Verdict", "validate"]
+__all__ = ["FILES", "Finding", "Findings", "Verdict", "validate"]

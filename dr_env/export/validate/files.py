@@ -1,0 +1,62 @@
+"""What an export says of itself: its formats are there, and every file is the one that it wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from dr_env.export.store import checksum
+from dr_env.export.validate.findings import Findings, Progress
+
+_LINE = re.compile(r"([0-9a-f]{32}) (\d+) (.+)")
+
+
+def is_export(root: Path) -> bool:
+    """Whether a folder is that of an export, with the checksums of its files."""
+    return (root / "manifest.json").is_file() and (root / "checksums").is_dir()
+
+
+def check_files(root: Path, formats: Collection[str], findings: Findings, progress: Progress) -> int:
+    """Compares files with the export's checksums, and the formats that are there with those that it made.
+
+    Args:
+        root: the export's folder.
+        formats: those that are there.
+        findings: where to note what is wrong.
+        progress: told how many files are read, and of how many.
+
+    Returns:
+        How many files were read.
+    """
+    try:
+        manifest = json.loads((root / "manifest.json").read_text())
+        wanted = list(manifest["request"]["formats"]) if manifest["complete"] else []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        findings.add(root / "manifest.json", "", f"damaged: {type(error).__name__}: {error}")
+        wanted = []
+    for name in wanted:
+        findings.require(name in formats, root / name, "", f"no dataset there, and the export made one as {name}")
+    lines = [
+        (path, line) for path in sorted((root / "checksums").glob("*.txt")) for line in path.read_text().splitlines()
+    ]
+    for done, (path, line) in enumerate(lines):
+        match = _LINE.fullmatch(line)
+        if findings.require(match is not None, path, "", f"got {line[:60]!r}, expected checksum, size and file"):
+            assert match is not None
+            _check(root / match[3], match[1], int(match[2]), findings)
+        progress(done + 1, len(lines))
+    return len(lines)
+
+
+def _check(path: Path, expected: str, size: int, findings: Findings) -> None:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        findings.add(path, "", f"cannot be read: {error.strerror}")
+        return
+    if len(data) != size:
+        findings.add(path, "", f"has {len(data)} bytes, the export wrote {size}")
+    elif checksum(data) != expected:
+        findings.add(path, "", "is not the file that the export wrote: another checksum")
