@@ -177,6 +177,14 @@ def test_a_study_of_something_else_is_refused_and_left_intact(
     study.close()
 
 
+def test_when_a_prior_was_made_does_not_matter(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study", PLAIN)
+    study.close()
+    later = target.PRIOR.model_copy(update={"provenance": {"date": "2030-01-01"}})
+    study = Study(tmp_path / "study", dataclasses.replace(PLAIN, prior=later.to_yaml()))
+    study.close()
+
+
 def test_what_cannot_be_a_study(tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match="no study there"):
         Study(tmp_path / "nothing")
