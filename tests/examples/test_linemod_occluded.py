@@ -43,7 +43,7 @@ def test_frames_of_stand_ins(name: str, tmp_path: Path) -> None:
     spec = shutil.copy(EXAMPLE / f"{name}.yaml", tmp_path)
     made = frames(Path(spec), tmp_path / "out")
     assert set(made.models) == {8, 9}  # as in the dataset of photographs
-    assert [verdict.findings for verdict in validate(tmp_path / "out")] == [()]
+    assert not any(verdict.findings for verdict in validate(tmp_path / "out"))
     (scene,) = made.scenes
     assert len(list((scene / "rgb").glob("*.png"))) == 2
 
