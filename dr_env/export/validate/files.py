@@ -14,8 +14,12 @@ _LINE = re.compile(r"([0-9a-f]{32}) (\d+) (.+)")
 
 
 def is_export(root: Path) -> bool:
-    """Whether a folder is that of an export, with the checksums of its files."""
-    return (root / "manifest.json").is_file() and (root / "checksums").is_dir()
+    """Whether a folder is that of an export, rather than of what else has a manifest."""
+    path = root / "manifest.json"
+    try:
+        return path.is_file() and "request" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return True  # what is wrong with it is told
 
 
 def check_files(root: Path, formats: Collection[str], findings: Findings, progress: Progress) -> int:
@@ -33,14 +37,22 @@ def check_files(root: Path, formats: Collection[str], findings: Findings, progre
     try:
         manifest = json.loads((root / "manifest.json").read_text())
         wanted = list(manifest["request"]["formats"]) if manifest["complete"] else []
+        shards = [str(shard) for shard in manifest["shards"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         findings.add(root / "manifest.json", "", f"damaged: {type(error).__name__}: {error}")
         wanted = []
+        shards = []
     for name in wanted:
         findings.require(name in formats, root / name, "", f"no dataset there, and the export made one as {name}")
-    lines = [
-        (path, line) for path in sorted((root / "checksums").glob("*.txt")) for line in path.read_text().splitlines()
-    ]
+    lines: list[tuple[Path, str]] = []
+    for path in (root / "checksums" / f"{shard}.txt" for shard in shards):
+        try:
+            read = path.read_text(errors="replace").splitlines()
+        except OSError as error:
+            findings.add(path, "", f"cannot be read: {error.strerror}")
+            continue
+        findings.require(read, path, "", "empty, expected the checksum, size and name of each file")
+        lines += [(path, line) for line in read]
     for done, (path, line) in enumerate(lines):
         match = _LINE.fullmatch(line)
         if findings.require(match is not None, path, "", f"got {line[:60]!r}, expected checksum, size and file"):
