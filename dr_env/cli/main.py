@@ -43,25 +43,8 @@ app.command(relabel)
 app.command(preview)
 
 
-LISTS = frozenset(
-    f"--{name}"
-    for name in (
-        "arms",
-        "box",
-        "but",
-        "data",
-        "labels",
-        "link",
-        "methods",
-        "objects",
-        "only",
-        "quota",
-        "scores",
-        "select",
-        "sizes",
-        "tasks",
-    )
-)
+_NAMES = "arms box but data labels link methods objects only quota scores select sizes tasks"
+LISTS = frozenset(f"--{name}" for name in _NAMES.split())
 """Options that take several values after them; given several times they take all of them."""
 
 

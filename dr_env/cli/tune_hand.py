@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from dr_env.cli.train import Settings as Pairs
-from dr_env.cli.tune_search import Options, begins, objective_of, open_study, show, study_settings
+from dr_env.cli.tune_search import Options, begins, note_of, objective_of, open_study, show, study_settings
 from dr_env.envs import is_task_file, known_task, return_of_log, task_name
 from dr_env.errors import DREnvError
 from dr_env.tuning import Ledger
@@ -69,10 +68,8 @@ def ask(
                     objective.train(trial.spec, trial.run, trial.warm_start)
                 except Exception as error:
                     # a policy that crashes is evidence as well; the study goes on without it
-                    known = isinstance(error, DREnvError)
-                    note = str(error) if known else traceback.format_exc(limit=-3)
-                    found.tell(trial.number, [], Ledger(policies=1), note)
-                    text = str(error) if known else f"crashed: {type(error).__name__}: {error}"
+                    found.tell(trial.number, [], Ledger(policies=1), note_of(error))
+                    text = str(error) if isinstance(error, DREnvError) else f"crashed: {type(error).__name__}: {error}"
                     raise DREnvError(f"trial {trial.number}: {text}; the study is intact") from error
             found.set_ready(trial.number)
     finally:

@@ -205,8 +205,7 @@ def work(folder: Path, budget: int, threads: int, quiet: bool) -> None:
                 except Exception as error:
                     # a policy that crashes is evidence as well; the study goes on without it
                     crashes += 1
-                    note = str(error) if isinstance(error, DREnvError) else traceback.format_exc(limit=-3)
-                    study.tell(trial.number, [], Ledger(policies=1), note)
+                    study.tell(trial.number, [], Ledger(policies=1), note_of(error))
                     if crashes >= _PATIENCE:
                         raise DREnvError(
                             f"{folder}: {crashes} policies crashed one after the other, the last one with: {error}; "
@@ -222,6 +221,11 @@ def work(folder: Path, budget: int, threads: int, quiet: bool) -> None:
                     console.print(f"trial {trial.number}: return {mean:.4g}", markup=False, highlight=False)
     finally:
         study.close()
+
+
+def note_of(error: Exception) -> str:
+    """What a study keeps of a crash: our own message, or where in whose code it was."""
+    return str(error) if isinstance(error, DREnvError) else "".join(traceback.format_exception(error, limit=-3))
 
 
 def _worker(folder: Path, budget: int, threads: int, task: str | None) -> None:

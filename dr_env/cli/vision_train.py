@@ -112,9 +112,6 @@ def train(
         estimator = card.load(init)
         if model not in (None, estimator.kind):
             raise DREnvError(f"--model: got {model}, but the run of --init is one of {estimator.kind}")
-        for each in images:
-            card.check_models(estimator, each)
-            card.check_symmetries(estimator, each)
         card.warn_unfinished(init)
     else:
         estimator = card.make(model or "position", images[0].models, seed, **given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError, unknown_name
 
 Array = NDArray[np.float64]
+_CLIP = re.compile(r"(?:exp\()?clip\(.*, ([-+.e\d]+), ([-+.e\d]+)\)+")
 _LONG = 120  # characters of a formula that an error shows
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -131,3 +133,15 @@ def _value(node: ast.expr, given: Mapping[str, Array]) -> Any:
     assert isinstance(node, ast.Call)
     assert isinstance(node.func, ast.Name)
     return FUNCTIONS[node.func.id][0](*(_value(argument, given) for argument in node.args))
+
+
+def reflected(name: str, low: float, high: float) -> str:
+    """The formula of a number that is brought within limits by reflection at them; `limits` reads them again."""
+    inside = f"{high!r} - abs({high!r} - {low!r} - abs({name} - {low!r}))"
+    return f"clip({inside}, {low!r}, {high!r})".replace("- -", "+ ")
+
+
+def limits(formula: str) -> tuple[float, float] | None:
+    """The limits that `reflected` wrote, also within an exp(); None for other formulas."""
+    match = _CLIP.fullmatch(formula)
+    return (float(match[1]), float(match[2])) if match else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan
 from dr_env.distributions import Categorical, Distribution, Expression, Joint
+from dr_env.distributions.formula import limits
 from dr_env.errors import DREnvError
 from dr_env.records import Columns
 from dr_env.spec import Spec
@@ -18,7 +18,6 @@ Array = NDArray[np.float64]
 
 _RANDOM = ("observation.", "action.", "sensor.", "push.")
 _TOLD = ("observation.bias",)  # of these, what changes readings the same way every time
-_CLIP = re.compile(r"(?:exp\()?clip\(.*, ([-+.e\d]+), ([-+.e\d]+)\)+")
 _WIDE = 4.0  # standard deviations to either side that are tried of what is unbounded
 
 
@@ -107,11 +106,10 @@ def _clipped(spec: Spec, number: str) -> tuple[float, float] | None:
     found: set[tuple[float, float]] = set()
     for drawn in spec.drawn.values():
         if number in drawn.distribution.parents:
-            formula = drawn.distribution.formula if isinstance(drawn.distribution, Expression) else ""
-            match = _CLIP.fullmatch(formula)
-            if match is None or drawn.distribution.parents != (number,):
+            read = limits(drawn.distribution.formula) if isinstance(drawn.distribution, Expression) else None
+            if read is None or drawn.distribution.parents != (number,):
                 return None
-            found.add((float(match[1]), float(match[2])))
+            found.add(read)
     return found.pop() if len(found) == 1 else None
 
 

@@ -12,6 +12,7 @@ import scipy
 from numpy.typing import NDArray
 
 from dr_env.distributions import Distribution, Expression, Joint, JointNormal, LogUniform, Uniform
+from dr_env.distributions.formula import reflected
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Selector, Spec, Variable
 
@@ -183,8 +184,7 @@ class Coordinates:
 
     def _formula(self, variable: str, label: str, i: int) -> Expression:
         low, high = (float(f"{end:.12g}") for end in (self._low[i], self._low[i] + self._width[i]))
-        inside = f"{high!r} - abs({high!r} - {low!r} - abs({variable}.{label} - {low!r}))"
-        text = f"clip({inside}, {low!r}, {high!r})".replace("- -", "+ ")
+        text = reflected(f"{variable}.{label}", low, high)
         ends = np.exp([low, high]) if self.log[i] else np.array([low, high])
         return Expression(f"exp({text})" if self.log[i] else text, *ends.tolist())
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ class LabelledImages:
         labels = self._files.labels(index)
         camera = self._camera(labels)
         image, what = self._files.image(index)
-        _check_size(image.shape[:2], self.origin, what)
+        check_size(image.shape, self.origin, what)
         if labels.distortion is not None:
             image = rectified(image, camera, labels.distortion)
         annotations = tuple(self._annotation(labels, i, camera) for i in self._kept(labels))
@@ -105,14 +105,14 @@ class LabelledImages:
         """The depth (h, w) of an image's scene, metres along z; 0 where it is missing; None where there is none."""
         depth, labels = self._files.depth(index), self._files.labels(index)
         if depth is not None:
-            _check_size(depth.shape, self.origin, f"{self._files.place(index)[0]}: depth")
+            check_size(depth.shape, self.origin, f"{self._files.place(index)[0]}: depth")
         if depth is None or labels.distortion is None:
             return depth
         return rectified(depth, self._camera(labels), labels.distortion, blend=False)
 
     def _mask(self, index: int, number: int, labels: BopLabels) -> NDArray[np.bool_]:
         mask, what = self._files.mask(index, number)
-        _check_size(mask.shape, self.origin, what)
+        check_size(mask.shape, self.origin, what)
         if labels.distortion is None:
             return mask
         return rectified(mask.astype(np.uint8), self._camera(labels), labels.distortion, blend=False) > 0
@@ -242,9 +242,22 @@ def check_alike(opened: Sequence[LabelledImages]) -> None:
     check_models([(str(each.origin.path), each.models) for each in opened])
 
 
-def _check_size(shape: tuple[int, ...], origin: Origin, what: str) -> None:
-    if shape != (origin.height, origin.width):
-        raise DREnvError(f"{what}: got {shape[1]} x {shape[0]} pixels, expected {origin.width} x {origin.height}")
+class Sized(Protocol):
+    """What says how large its images are."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+
+def check_size(shape: tuple[int, ...], of: Sized, what: str) -> None:
+    """Raises DREnvError where an image (h, w, ...) is not as large as those that it is one of."""
+    if shape[:2] != (of.height, of.width):
+        raise DREnvError(f"{what}: got {shape[1]} x {shape[0]} pixels, expected {of.width} x {of.height}")
 
 
 def _dataset(path: Path) -> tuple[Path, str]:

@@ -30,6 +30,7 @@ from dr_env.records import versions
 from dr_env.vision import kept
 from dr_env.vision.bop_files import SceneFiles
 from dr_env.vision.colour import Matching
+from dr_env.vision.images import check_size
 from dr_env.vision.paste import Pasting
 from dr_env.vision.prepare import identity
 from dr_env.vision.samples import Images
@@ -196,7 +197,7 @@ class _Source:
         image = decode_image(bytes_, name)
         if image.ndim != 3 or image.dtype != np.uint8 or Path(name).suffix not in _SUFFIXES:
             raise DREnvError(f"{name}: expected a colour image of 8 bits, {' or '.join(_SUFFIXES)}")
-        self._check_size(image, name)
+        check_size(image.shape, self, name)
         return np.ascontiguousarray(image[..., :3]), Path(name)
 
     def mask(self, index: int) -> Masks:
@@ -204,14 +205,9 @@ class _Source:
         mask = np.zeros((self.height, self.width), bool)
         for number in range(len(self.files.labels(index).poses)):
             found, name = self.files.mask(index, number)
-            self._check_size(found, name)
+            check_size(found.shape, self, name)
             mask |= found
         return mask
-
-    def _check_size(self, image: NDArray[Any], what: str) -> None:
-        height, width = image.shape[:2]
-        if (height, width) != (self.height, self.width):
-            raise DREnvError(f"{what}: got {width} x {height} pixels, expected {self.width} x {self.height}")
 
     def some(self, most: int, first: int = 0, step: int = 1) -> tuple[Pixels, Masks, list[str]]:
         """Some images at equal intervals among each `step`-th from `first`, their masks and names."""

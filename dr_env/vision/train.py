@@ -136,6 +136,8 @@ def train(
     """
     for images in data:
         card.check_models(estimator, images)
+        if not fresh:
+            card.check_symmetries(estimator, images)
     run = Run(out)
     run.begin(_what(estimator, data, settings, hooks, fresh))
     if run.finished:

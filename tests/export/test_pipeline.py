@@ -12,34 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from dr_env import DREnvError, Spec
-from dr_env.export import ExportRequest, Layout, Manifest, SourceRequest, export, replay
+from dr_env import DREnvError
+from dr_env.export import Layout, Manifest, export, replay
 from dr_env.export.encode import decode_image
-from dr_env.export.validate import validate
-
-SCENE = """
-<mujoco model="blocks">
-  <statistic extent="1" center="0 0 .1"/>
-  <visual><map znear=".01" zfar="20"/><quality shadowsize="256" offsamples="0"/></visual>
-  <worldbody>
-    <light pos="0 0 2" castshadow="false"/>
-    <geom name="floor" type="plane" size="2 2 .1" rgba=".5 .6 .5 1"/>
-    <camera name="eye" pos="0 -.6 .5" xyaxes="1 0 0 0 .64 .77"/>
-    <body name="cube_1" pos="-.1 0 .04"><freejoint/><geom name="cube_1" type="box" size=".04 .04 .04" rgba="1 0 0 1"/></body>
-    <body name="cube_2" pos=".1 .05 .04"><freejoint/><geom type="box" size=".04 .04 .04" rgba="1 .5 0 1"/></body>
-    <body name="ball" pos="0 .1 .05"><freejoint/><geom type="sphere" size=".05" rgba="0 0 1 1"/></body>
-  </worldbody>
-</mujoco>
-"""
-SPEC = """
-format: dr_env/1
-entries:
-  mass: {select: {body: "*"}, field: mass, operation: scale, distribution: {type: uniform, low: 0.8, high: 1.2}}
-"""
+from tests.export.blocks import SCENE, contents, request
 
 
 @pytest.fixture
@@ -47,16 +26,6 @@ def scene(tmp_path: Path) -> Path:
     path = tmp_path / "blocks.xml"
     path.write_text(SCENE)
     return path
-
-
-def request(scene: Path, frames: int = 12, formats: tuple[str, ...] = ("bop", "coco"), **more: object) -> ExportRequest:
-    source = SourceRequest(str(scene), Spec.from_yaml(SPEC).to_yaml(), "spec", 3, 64, 48, jitter=0.15, steps=3)
-    layout = Layout(frames, 64, 48, shard=5)
-    return ExportRequest(source, layout, formats, **more)  # type: ignore[arg-type]
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -399,53 +368,3 @@ def test_files_that_a_failing_machine_cut_are_made_again(reference: Path, tmp_pa
     first.write_bytes(first.read_bytes()[:20])
     export(made, root)
     assert contents(root) == contents(tmp_path / "whole")
-
-
-def test_a_dataset_in_which_nothing_is_seen_has_a_page(tmp_path: Path) -> None:
-    away = tmp_path / "away.xml"
-    away.write_text(SCENE.replace('pos="0 -.6 .5"', 'pos="0 -9 .5"').replace("1 0 0 0 .64 .77", "1 0 0 0 .64 -.77"))
-    export(request(away, 2), tmp_path / "data")
-    assert "ball" in (tmp_path / "data" / "index.html").read_text()
-
-
-def test_an_orthographic_camera_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "flat.xml"
-    path.write_text(SCENE.replace('<camera name="eye"', '<camera name="eye" projection="orthographic"'))
-    with pytest.raises(DREnvError, match="camera: 'eye' is orthographic"):
-        export(request(path, 2), tmp_path / "data")
-
-
-def test_other_backgrounds_are_another_dataset(tmp_path: Path, scene: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(2):
-        cv2.imwrite(str(photos / f"{i}.png"), np.full((48, 64, 3), 60 * i, np.uint8))
-    text = (
-        SPEC.replace("entries:", f"backgrounds: {photos}\nentries:")
-        + """
-  behind: {select: {image: "*"}, field: background, operation: set, distribution: {type: constant, value: 1}}
-"""
-    )
-    made = request(scene, 4)
-    source = dataclasses.replace(made.source, spec=Spec.from_yaml(text).to_yaml())
-    made = dataclasses.replace(made, source=source, layout=Layout(4, 64, 48, shard=2))
-    export(made, tmp_path / "data")
-    replay(tmp_path / "data", 0, tmp_path / "again")
-    shutil.rmtree(tmp_path / "data" / "checksums")
-    (tmp_path / "data" / "frames" / "000001.jsonl").unlink()
-    cv2.imwrite(str(photos / "0.png"), np.full((48, 64, 3), 200, np.uint8))
-    with pytest.raises(DREnvError, match=r"backgrounds: .* then, .* now"):
-        export(made, tmp_path / "data")
-
-
-def test_validate_compares_an_export_with_what_it_wrote(tmp_path: Path, reference: Path) -> None:
-    root = tmp_path / "data"
-    shutil.copytree(reference / "data", root)
-    assert {verdict.format: len(verdict.findings) for verdict in validate(root)} == {"bop": 0, "coco": 0, "files": 0}
-    first, second = sorted((root / "bop").glob("*/000000/rgb/*.png"))[:2]
-    shutil.copyfile(first, second)
-    shutil.rmtree(root / "coco" / "annotations")
-    found = {verdict.format: [str(each) for each in verdict.findings] for verdict in validate(root)}
-    assert found.keys() == {"bop", "files"}
-    assert any("coco: no dataset there, and the export made one as coco" in each for each in found["files"])
-    assert any(second.name in each and "the export wrote" in each for each in found["files"])
