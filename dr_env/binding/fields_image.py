@@ -31,7 +31,7 @@ _TABLE = (
     _row("image", "background_x", "1", (0.5,), low=0, high=1, note="which part of it, from left to right"),
     _row("image", "background_y", "1", (0.5,), low=0, high=1, note="which part of it, from top to bottom"),
     _row("image", "background_zoom", "1", (1.0,), low=1, high=100, note="1 shows as much of it as there is"),
-    _row("image", "rolling_shutter", "px", (0.0, 0.0), note="how far the scene moves, x and y, while rows are read"),
+    _row("image", "rolling_shutter", "px", (0.0, 0.0), note="how far the scene moves, x and y, while rows are read; labels are those of the middle row"),
     _row("image", "motion_blur", "px", (0.0, 0.0), note="how far the scene moves, x and y, during the exposure"),
     _row("image", "occlusions", "1", low=0, high=1000, note="mean number of patches before the lens"),
     _row("image", "occlusion_size", "1", (0.2,), low=0, high=1, note="a patch's mean side, by the image's height"),

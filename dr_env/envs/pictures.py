@@ -10,7 +10,7 @@ from dr_env.binding import Plan
 from dr_env.errors import DREnvError
 from dr_env.records import Columns
 from dr_env.rendering import ClassicRenderer, camera_intrinsics, seen_through
-from dr_env.sensors import CameraSensor, bent, camera_settings, picture_size, senses
+from dr_env.sensors import CameraSensor, bent, frame_settings, picture_size, senses
 
 Pixels = NDArray[np.uint8]
 
@@ -27,7 +27,7 @@ class PictureTaker:
 
     def __init__(self, model: mujoco.MjModel, plan: Plan, camera: str | None, size: tuple[int, int]) -> None:
         self._camera, self._size = camera, size
-        self._wide = picture_size(plan, *size) if camera is not None else size
+        self._wide = picture_size(plan, camera, *size)
         self._renderer = ClassicRenderer(model, *self._wide)
 
     def take(
@@ -43,7 +43,7 @@ class PictureTaker:
         """
         if columns is None or self._camera is None or not senses(plan):
             return self._clean(model, data)
-        settings = camera_settings(plan.realise(columns), int(model.camera(self._camera).id))
+        settings, _ = frame_settings(plan, model, columns, self._camera)
         if self._wide == self._size:
             picture = self._clean(model, data)
         else:

@@ -96,7 +96,7 @@ def mssd(estimated: ArrayLike, true: ArrayLike, vertices: ArrayLike, motions: Ar
         with contextlib.suppress(QhullError):  # of flat ones
             # a distance of affine images is convex, so its maximum is at a point of the hull
             points = points[ConvexHull(points).vertices]
-    return _least(estimated, true, motions, points, lambda a, b, p, _: _distances(a, b, p).max(-1))
+    return _least(estimated, true, motions, points, lambda a, b, p, _: _distances(a, b, p).max(-1), greatest=True)
 
 
 def mspd(
@@ -104,7 +104,7 @@ def mspd(
 ) -> Array:
     """Maximum symmetry-aware projection distances (n,) in pixels; arguments as of `reprojection_error`."""
     points, k = np.asarray(vertices, np.float64), _matrices(cameras, estimated)
-    return _least(estimated, true, motions, points, lambda a, b, p, i: _seen(a, b, p, k[i]).max(-1))
+    return _least(estimated, true, motions, points, lambda a, b, p, i: _seen(a, b, p, k[i]).max(-1), greatest=True)
 
 
 def vsd(
@@ -143,10 +143,14 @@ def vsd(
     return np.asarray(wrong / either)
 
 
-def _least(estimated: ArrayLike, true: ArrayLike, motions: ArrayLike, points: Array, measure: _Measure) -> Array:
+def _least(
+    estimated: ArrayLike, true: ArrayLike, motions: ArrayLike, points: Array, measure: _Measure, greatest: bool = False
+) -> Array:
     """The least of `measure` over symmetric true poses (n,), a bounded number of points at a time.
 
-    Of many symmetries of many points, only those are measured with all points that are nearest with a few.
+    Of many symmetries of many points, only those are measured with all points that are nearest with a few. Where the
+    measure is the `greatest` error of any point, a few of them bound it from below, and none is missed; a mean may come
+    out too large by what neighbouring symmetries differ by.
     """
     a, b = (np.asarray(poses, np.float64).reshape(-1, 4, 4) for poses in (estimated, true))
     moves = np.asarray(motions, np.float64)
@@ -159,9 +163,18 @@ def _least(estimated: ArrayLike, true: ArrayLike, motions: ArrayLike, points: Ar
         i = np.arange(start, min(start + step, len(a)))
         chosen = np.broadcast_to(moves, (len(i), *moves.shape))
         if searched:
-            nearest = _table(a, b, i, chosen, few, measure).argpartition(_NEAREST, -1)[:, :_NEAREST]
+            bounds = _table(a, b, i, chosen, few, measure)
+            nearest = bounds.argpartition(_NEAREST, -1)[:, :_NEAREST]
             chosen = moves[nearest]
         least[i] = _table(a, b, i, chosen, points, measure).min(-1)
+        if searched and greatest:
+            np.put_along_axis(bounds, nearest, np.inf, -1)
+            for row, pair in enumerate(i):
+                rest = np.flatnonzero(bounds[row] < least[pair])
+                for some in np.array_split(rest, -(-len(rest) // _NEAREST) or 1):
+                    if len(some):
+                        found = _table(a, b, i[row : row + 1], moves[some][None], points, measure)
+                        least[pair] = min(least[pair], found.min())
     return least
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class ObjectLabels:
         box_amodal: the box around the whole silhouette, which may reach out of the image; None when out of view.
         px_all: pixels of the silhouette, outside the image as well (BOP's px_count_all).
         px_inside: of those, pixels in the image.
-        px_valid: of those, pixels at which there is a depth (BOP's px_count_valid).
+        px_valid: of those, pixels whose depth is stored (BOP's px_count_valid).
         px_visible: visible pixels (BOP's px_count_visib).
         corners: (8, 3) the corners of its box in the camera, in metres; see `spatial.box_corners` for their order.
         corner_pixels: (8, 2) where they are seen; nan behind the camera.
@@ -74,8 +75,13 @@ _COCO[[KeypointState.OCCLUDED, KeypointState.SELF_OCCLUDED]] = 1
 _COCO[KeypointState.VISIBLE] = 2
 
 
-def annotate(frame: Frame) -> tuple[ObjectLabels, ...]:
-    """The labels of every object of a Frame, seen or not, in the order of `Frame.objects`."""
+def annotate(frame: Frame, reach: float = math.inf) -> tuple[ObjectLabels, ...]:
+    """The labels of every object of a Frame, seen or not, in the order of `Frame.objects`.
+
+    Args:
+        frame: what is seen.
+        reach: metres beyond which the depth image says nothing.
+    """
     views = frame.objects
     if not views:
         return ()
@@ -96,11 +102,12 @@ def annotate(frame: Frame) -> tuple[ObjectLabels, ...]:
         np.split(states, ends[:-1]),
         strict=True,
     )
-    return tuple(_label(frame, view, *points) for view, points in zip(views, seen, strict=True))
+    return tuple(_label(frame, reach, view, *points) for view, points in zip(views, seen, strict=True))
 
 
 def _label(
     frame: Frame,
+    reach: float,
     view: ObjectView,
     corners: Array,
     corner_pixels: Array,
@@ -121,7 +128,7 @@ def _label(
         box_amodal=outline.box,
         px_all=outline.count,
         px_inside=int(np.count_nonzero(inside)),
-        px_valid=int(np.count_nonzero(inside & (frame.depth[window] > 0))),
+        px_valid=int(np.count_nonzero(inside & (frame.depth[window] > 0) & (frame.depth[window] < reach))),
         px_visible=visible.count,
         corners=corners,
         corner_pixels=corner_pixels,

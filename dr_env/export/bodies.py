@@ -68,15 +68,17 @@ def labelled_bodies(
         raise DREnvError("the model has no named body that can be seen; name bodies, and give them visible geoms")
     objects: list[LabelledObject] = []
     classes: dict[str, LabelClass] = {}
+    of_stem: dict[str, list[str]] = {}
     for name, (body, geoms, mesh) in meshes.items():
         if patterns and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             continue
         low, high = mesh.bounds
         corners = spatial.box_corners(low, high)
-        kind = re.sub(r"[_.-]?\d+$", "", name) or name
-        if kind in classes and not _equal(classes[kind].vertices, mesh.vertices):
-            kind = name
+        stem = re.sub(r"[_.-]?\d+$", "", name) or name
+        alike = (known for known in of_stem.setdefault(stem, []) if _equal(classes[known].vertices, mesh.vertices))
+        kind = next(alike, name if of_stem[stem] else stem)
         if kind not in classes:
+            of_stem[stem].append(kind)
             names = tuple(f"corner_{i}" for i in range(len(corners)))
             group = _symmetries(model, geoms, mesh)
             classes[kind] = LabelClass(

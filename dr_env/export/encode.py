@@ -16,6 +16,8 @@ from dr_env.records import Silhouette
 JPEG_QUALITY = 95
 DEPTH_SCALE_MM = 0.1
 """Millimetres a step of a depth image: 16 bits reach 6.5 m."""
+DEPTH_REACH = 65535.5 * DEPTH_SCALE_MM / 1000
+"""Metres beyond which a depth is not stored."""
 
 Mask = NDArray[np.bool_]
 

@@ -27,12 +27,13 @@ class Example:
     Args:
         frame: the frame.
         layout: where it stands.
+        reach: metres beyond which its depth image says nothing.
     """
 
-    def __init__(self, frame: Frame, layout: Layout) -> None:
+    def __init__(self, frame: Frame, layout: Layout, reach: float = encode.DEPTH_REACH) -> None:
         self.frame = frame
         self.layout = layout
-        self.labels = annotate(frame)
+        self.labels = annotate(frame, reach)
 
     @functools.cached_property
     def rgb(self) -> bytes:

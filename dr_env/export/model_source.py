@@ -53,7 +53,7 @@ class ModelSource:
         self._free: list[int] = self._model.jnt_qposadr[free].tolist()
         self._places = Stream("placement", ("free",), (3 * len(self._free),))
         self._sensor = FrameSensor(self._plan, self._camera, request.width, request.height)
-        size = picture_size(self._plan, request.width, request.height)
+        size = picture_size(self._plan, self._camera, request.width, request.height)
         self._renderer = make_renderer(request.renderer, self._model, *size)
 
     classes: tuple[LabelClass, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -105,7 +106,7 @@ def _scene(data: BopDataset, scene: PoseScene, folder: Path, images: list[BopIma
     pictures: list[dict[str, Any]] = []
     for image in images:
         number = int(image.key)
-        example = Example(_labelled(data, scene, image), Layout(1, data.width, data.height))
+        example = Example(_labelled(data, scene, image), Layout(1, data.width, data.height), math.inf)
         for i, pair in enumerate(example.mask_images):
             for kind, mask in zip(("mask", "mask_visib"), pair, strict=True):
                 with atomic_path(target / kind / f"{number:06d}_{i:06d}.png") as path:

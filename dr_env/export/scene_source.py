@@ -13,7 +13,7 @@ from dr_env.export.source import SourceRequest
 from dr_env.records import Draw, Frame
 from dr_env.rendering import LabelledObject, Renderer, make_renderer
 from dr_env.rendering.camera import find_camera
-from dr_env.scene import ObjectModel, Scene, SceneObject, Scenes
+from dr_env.scene import CAMERA, ObjectModel, Scene, SceneObject, Scenes
 from dr_env.sensors import Backdrops, picture_size
 from dr_env.spec import Spec
 
@@ -37,7 +37,8 @@ class SceneSource:
         first = self.scenes.model(0)
         self._digest = model_digest(first)
         find_camera(first, request.camera)  # one that is not there is told of now
-        self._size = picture_size(self.scenes.plan(0), request.width, request.height)
+        self._camera = request.camera or CAMERA
+        self._size = picture_size(self.scenes.plan(0), self._camera, request.width, request.height)
         self._renderer = self._renderer_for(first)
 
     def frame(self, index: int, attempt: int = 0, *, labels: bool = True) -> Frame:
@@ -61,8 +62,7 @@ class SceneSource:
 
     def _capture(self, scene: Scene, index: int, attempt: int, labels: bool = True) -> Frame:
         request = self._request
-        camera = request.camera or scene.camera
-        sensor = FrameSensor(self.scenes.plan(index), camera, request.width, request.height)
+        sensor = FrameSensor(self.scenes.plan(index), self._camera, request.width, request.height)
         renderer = self._renderer_for(scene.model)
         objects = [_labelled(each) for each in scene.labelled] if labels else []
         check_shapes(self.scenes.plan(index), scene.model, objects)

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import mujoco
+import numpy as np
+from numpy.typing import NDArray
 
 from dr_env.binding import Plan
 from dr_env.errors import DREnvError
@@ -19,8 +21,10 @@ from dr_env.sensors import (
     bends,
     bent,
     draw_settings,
+    incidence,
     picture_size,
     senses,
+    slopes,
 )
 
 
@@ -43,7 +47,7 @@ class FrameSensor:
         self._plan, self._camera = plan, camera
         self._size = width, height
         self._senses = senses(plan)
-        self._bends = bends(plan)
+        self._bends = bends(plan, camera)
         self._backdrops = Backdrops(plan)
         if self._senses and camera is None:
             raise DREnvError(
@@ -75,15 +79,16 @@ class FrameSensor:
         if not self._senses or self._camera is None:
             return capture(renderer, model, data, self._camera, objects, index=index, draw=draw)
         image, depth = draw_settings(self._plan, model, draw, self._camera)
+        cosine = None
         if self._bends:
-            frame = self._bent(renderer, model, data, objects, index, draw, image)
+            frame, cosine = self._bent(renderer, model, data, objects, index, draw, image)
         else:
             frame = self._backed(capture(renderer, model, data, self._camera, objects, index=index, draw=draw), model)
         camera, ranger = CameraSensor(image), DepthSensor(depth, frame.intrinsics)
         return dataclasses.replace(
             frame,
             sensed_rgb=camera.sense(frame.rgb, key) if camera.active else None,
-            sensed_depth=ranger.sense(frame.depth, key, frame.rgb) if ranger.active else None,
+            sensed_depth=ranger.sense(frame.depth, key, frame.rgb, cosine) if ranger.active else None,
         )
 
     def _backed(self, frame: Frame, model: mujoco.MjModel) -> Frame:
@@ -102,12 +107,13 @@ class FrameSensor:
         index: int,
         draw: Draw,
         settings: CameraSettings,
-    ) -> Frame:
-        """A wider pinhole picture, as the lens sees it."""
+    ) -> tuple[Frame, NDArray[np.float32]]:
+        """A wider pinhole picture, as the lens sees it, and cosines (h, w) of the angles of incidence in it."""
         camera = str(self._camera)
         own = camera_intrinsics(model, camera, *self._size)
-        lens = bent(settings, own, picture_size(self._plan, *self._size))
+        lens = bent(settings, own, picture_size(self._plan, camera, *self._size))
         with seen_through(model, camera, lens.wide):
             frame = self._backed(capture(renderer, model, data, camera, objects, index=index, draw=draw), model)
         # single precision moves the principal point by a millionth of a pixel
-        return lens.frame(dataclasses.replace(frame, intrinsics=lens.wide))
+        cosine = incidence(frame.depth, slopes(frame.depth), lens.wide)
+        return lens.frame(dataclasses.replace(frame, intrinsics=lens.wide)), lens.pick(cosine)

@@ -4,9 +4,11 @@ from dr_env.scene.compose import Scene, SceneObject, Scenes, build_scene
 from dr_env.scene.mesh import Mesh
 from dr_env.scene.meshes import load_mesh
 from dr_env.scene.objects import ObjectModel
+from dr_env.scene.pool import CAMERA
 from dr_env.scene.symmetry import SymmetryGroup, find_symmetries, shape_symmetries
 
 __all__ = [
+    "CAMERA",
     "Mesh",
     "ObjectModel",
     "Scene",

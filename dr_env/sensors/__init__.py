@@ -3,7 +3,7 @@
 from dr_env.sensors.actuation import ActionChannel
 from dr_env.sensors.backdrop import Backdrops, composite, cropped
 from dr_env.sensors.camera import CameraSensor
-from dr_env.sensors.depth import DepthSensor
+from dr_env.sensors.depth import DepthSensor, incidence, slopes
 from dr_env.sensors.disturbance import Disturbance
 from dr_env.sensors.effects import Effects, check_felt
 from dr_env.sensors.lens import Lens, bends, bent, distortion_of, make_lens, picture_size, room_size, roomy, see
@@ -12,9 +12,8 @@ from dr_env.sensors.proprioception import ObservationSensor
 from dr_env.sensors.settings import (
     CameraSettings,
     DepthSettings,
-    camera_settings,
-    depth_settings,
     draw_settings,
+    frame_settings,
     senses,
 )
 from dr_env.sensors.timing import DelayJitter
@@ -34,14 +33,14 @@ __all__ = [
     "ObservationSensor",
     "bends",
     "bent",
-    "camera_settings",
     "check_felt",
     "composite",
     "cropped",
     "depth_preset",
-    "depth_settings",
     "distortion_of",
     "draw_settings",
+    "frame_settings",
+    "incidence",
     "make_lens",
     "picture_size",
     "preset_entries",
@@ -49,4 +48,5 @@ __all__ = [
     "roomy",
     "see",
     "senses",
+    "slopes",
 ]

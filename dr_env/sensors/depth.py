@@ -51,13 +51,20 @@ class DepthSensor:
         """Whether `sense` changes anything."""
         return bool(self._on)
 
-    def sense(self, depth: Depths, key: tuple[object, ...], rgb: NDArray[np.uint8] | None = None) -> Depths:
+    def sense(
+        self,
+        depth: Depths,
+        key: tuple[object, ...],
+        rgb: NDArray[np.uint8] | None = None,
+        cosine: Depths | None = None,
+    ) -> Depths:
         """What is measured of true depths.
 
         Args:
             depth: (H, W) float32, metres along z, 0 where nothing is.
             key: what names the frame, such as (seed, frame); noise is a function of it and the effect alone.
             rgb: (H, W, 3) clean sRGB bytes, whose luminance is taken for reflectance.
+            cosine: (H, W) of the angles of incidence; by default those of a pinhole's picture (`incidence`).
 
         Returns:
             (H, W) float32 metres, 0 where nothing is measured; `depth` itself where no effect is on.
@@ -69,7 +76,7 @@ class DepthSensor:
             return depth
         has, on = self.settings, self._on
         slope = slopes(depth)
-        cosine = incidence(depth, slope, self.intrinsics)
+        cosine = incidence(depth, slope, self.intrinsics) if cosine is None else cosine
         lost = self._lost(depth, cosine, key, rgb)
         z = depth
         if "flying" in on:

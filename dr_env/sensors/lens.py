@@ -21,7 +21,7 @@ from dr_env.binding import Plan
 from dr_env.errors import DREnvError
 from dr_env.records import Distortion, Frame, Silhouette
 from dr_env.sensors.distortion import LensModel, lens_model
-from dr_env.sensors.settings import CameraSettings
+from dr_env.sensors.settings import CameraSettings, lens_of
 from dr_env.spatial import Array, Intrinsics
 
 T = TypeVar("T", bound=np.generic)
@@ -212,14 +212,14 @@ class Lens:
         return own.window(int(low[0]), int(low[1]), width, height)
 
 
-def bends(plan: Plan) -> bool:
-    """Whether a Plan has a lens."""
-    return any(entry.field.array in ("image.brown_conrady", "image.kannala_brandt") for entry in plan.entries)
+def bends(plan: Plan, camera: str | None) -> bool:
+    """Whether a Plan gives a camera a lens; a free camera (None) has none."""
+    return camera is not None and bool(lens_of(plan, camera))
 
 
-def picture_size(plan: Plan, width: int, height: int) -> tuple[int, int]:
+def picture_size(plan: Plan, camera: str | None, width: int, height: int) -> tuple[int, int]:
     """Width and height in pixels that a renderer must have for images of this size: more where there is a lens."""
-    return room_size(width, height) if bends(plan) else (width, height)
+    return room_size(width, height) if bends(plan, camera) else (width, height)
 
 
 def room_size(width: int, height: int) -> tuple[int, int]:

@@ -19,7 +19,8 @@ def _kinect_v1(fx: float) -> DepthSettings:
     axial 0.0012 + 0.0019 (z - 0.4)^2 + 0.0001 / sqrt(z) (t / (pi/2 - t))^2 m, lateral 0.8 + 0.035 t / (pi/2 - t) px;
     measured up to 80 degrees. Khoshelham and Elberink, "Accuracy and resolution of Kinect depth data for indoor
     mapping applications", Sensors 2012: baseline 7.5 cm, range 0.5 to 5 m. Konolige and Mihelich, "Technical
-    description of Kinect calibration" (ROS wiki): disparities in eighths of a pixel at a focal length of 580.
+    description of Kinect calibration" (ROS wiki): disparities in eighths of a pixel at a focal length of 580. What
+    was measured has these steps in it, so that both together err by a tenth more.
     """
     scale = fx / _FOCAL_KINECT_V1
     return DepthSettings(

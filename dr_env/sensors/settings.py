@@ -11,8 +11,12 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dr_env.binding import IMAGE_NEUTRAL, IMAGED, Plan, find_field
+from dr_env.binding import IMAGE_NEUTRAL, IMAGED, Plan, find_field, object_names
 from dr_env.errors import DREnvError, unknown_name
+from dr_env.records import Columns
+
+LENSES = frozenset({"image.brown_conrady", "image.kannala_brandt"})
+"""The fields that bend pictures."""
 
 Arrays = Mapping[str, NDArray[np.float64]]
 S = TypeVar("S", "CameraSettings", "DepthSettings")
@@ -145,23 +149,7 @@ def _check(settings: CameraSettings | DepthSettings) -> None:
             )
 
 
-def camera_settings(arrays: Arrays, camera: int, row: int = 0) -> CameraSettings:
-    """The camera that field values tell.
-
-    Args:
-        arrays: field values of n Draws, name -> (n, size) (`Plan.realise`).
-        camera: which of the model's cameras.
-        row: which Draw.
-    """
-    return _settings(CameraSettings, "image", arrays, camera, row)
-
-
-def depth_settings(arrays: Arrays, camera: int, row: int = 0) -> DepthSettings:
-    """The depth camera that field values tell; arguments as for `camera_settings`."""
-    return _settings(DepthSettings, "depth", arrays, camera, row)
-
-
-def _settings(cls: type[S], kind: str, arrays: Arrays, camera: int, row: int) -> S:
+def _settings(cls: type[S], kind: str, arrays: Arrays, camera: int) -> S:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         values = arrays.get(f"{kind}.{field.name}")
@@ -169,7 +157,7 @@ def _settings(cls: type[S], kind: str, arrays: Arrays, camera: int, row: int) ->
             continue
         wide = "tuple" in str(field.type)
         width = len(IMAGE_NEUTRAL[f"{kind}.{field.name}"])
-        mine = values[row, camera * width : (camera + 1) * width].tolist()
+        mine = values[0, camera * width : (camera + 1) * width].tolist()
         found[field.name] = tuple(mine) if wide else mine[0]
     return cls(**found)
 
@@ -179,19 +167,39 @@ def senses(plan: Plan) -> bool:
     return any(entry.field.array.startswith(IMAGED) for entry in plan.entries)
 
 
-def draw_settings(
-    plan: Plan, model: mujoco.MjModel, draw: Mapping[str, ArrayLike], camera: str
-) -> tuple[CameraSettings, DepthSettings]:
-    """What one Draw says about one camera of the model; names that are not the Plan's are passed over.
+def lens_of(plan: Plan, camera: str) -> set[str]:
+    """Which of `LENSES` a Plan gives to a camera: a fisheye whose coefficients are all 0 is one too."""
+    return {entry.field.array for entry in plan.entries if entry.field.array in LENSES and camera in entry.matches}
 
-    Raises DREnvError when the model has no such camera.
+
+def frame_settings(
+    plan: Plan, model: mujoco.MjModel, columns: Columns, camera: str
+) -> tuple[CameraSettings, DepthSettings]:
+    """What one Draw says about one camera of the model.
+
+    Args:
+        plan: what varies.
+        model: any that the Plan is bound to.
+        columns: the Draw, of one row.
+        camera: the camera's name.
+
+    Raises:
+        DREnvError: the model has no such camera.
     """
-    names = [model.camera(i).name for i in range(model.ncam)]
+    names = object_names(model, "image")
     if camera not in names:
         raise DREnvError(unknown_name("camera", camera, names))
     if not senses(plan):
         return CameraSettings(), DepthSettings()
-    known = {name: value for name, value in draw.items() if name in plan.sampler.nodes}
-    arrays = plan.realise(plan.columns_from([known]))
+    others = LENSES - lens_of(plan, camera)
+    arrays = {name: values for name, values in plan.realise(columns).items() if name not in others}
     index = names.index(camera)
-    return camera_settings(arrays, index), depth_settings(arrays, index)
+    return _settings(CameraSettings, "image", arrays, index), _settings(DepthSettings, "depth", arrays, index)
+
+
+def draw_settings(
+    plan: Plan, model: mujoco.MjModel, draw: Mapping[str, ArrayLike], camera: str
+) -> tuple[CameraSettings, DepthSettings]:
+    """`frame_settings` of a Draw; names that are not the Plan's are passed over."""
+    known = {name: value for name, value in draw.items() if name in plan.sampler.nodes}
+    return frame_settings(plan, model, plan.columns_from([known]), camera)

@@ -145,6 +145,24 @@ def warn_unfinished(folder: Path) -> None:
         print(f"{folder}: its training has not ended: the best weights by step {step} of {steps}", file=sys.stderr)
 
 
+def warn_seen(folder: Path, what: Mapping[str, Any], count: int) -> None:
+    """Says on stderr that an estimator is judged on images that it was trained on or chosen by.
+
+    Args:
+        folder: the estimator's.
+        what: the images that it is judged on; see `prepare.seen`.
+        count: how many these are.
+    """
+    for known in read(folder)["training"].get("data", ()):
+        if known["identity"] == what["identity"]:
+            rows = range(count) if known["rows"] is None else known["rows"]
+            print(
+                f"{folder}: was trained on {len(rows)} of the {count} images of {what['name']}: scores on them say "
+                "little of others; judge it on images of another seed",
+                file=sys.stderr,
+            )
+
+
 def load_weights(estimator: Estimator, weights: Mapping[str, torch.Tensor], source: Path) -> None:
     """Puts weights by name into an estimator. Raises DREnvError naming the first that does not fit."""
     expected = estimator.state_dict()

@@ -23,7 +23,7 @@ from dr_env.vision.align import alignment
 from dr_env.vision.arms import Arm, arms, world
 from dr_env.vision.augment import augmentation
 from dr_env.vision.evaluate import examine
-from dr_env.vision.few import Few
+from dr_env.vision.few import FEWEST, Few
 from dr_env.vision.hooks import Hook
 from dr_env.vision.images import open_images
 from dr_env.vision.part import Part
@@ -119,8 +119,11 @@ class Protocol:
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise DREnvError(f"{key}: got {getattr(self, key)}, expected at least {low}")
-        if min(self.labels, default=1) < 1:
-            raise DREnvError(f"labels: got {min(self.labels)}, expected at least 1; arms without labels stand for 0")
+        if min(self.labels, default=FEWEST) < FEWEST:
+            raise DREnvError(
+                f"labels: got {min(self.labels)}, expected at least {FEWEST}, of which one is held out; arms without "
+                "labels stand for 0"
+            )
         known = arms(self.base)
         for name in self.names:
             if name not in known:

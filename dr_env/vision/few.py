@@ -14,6 +14,9 @@ from dr_env.vision.part import Part
 from dr_env.vision.run import Run
 from dr_env.vision.samples import Images
 
+FEWEST = 2
+"""Labelled images that can be learned from: one of them is held out."""
+
 
 class Few(Part):
     """So many random images of a collection; those of a smaller number are among those of a larger one.
@@ -24,12 +27,14 @@ class Few(Part):
         seed: of which; one order of all images belongs to each seed.
 
     Raises:
-        DREnvError: there are fewer, or none are asked for.
+        DREnvError: there are fewer, or fewer than `FEWEST` are asked for.
     """
 
     def __init__(self, images: Images, count: int, seed: int) -> None:
-        if not 1 <= count <= len(images):
-            raise DREnvError(f"{images.name}: got {count} labelled images asked for, expected 1 to {len(images)}")
+        if not FEWEST <= count <= len(images):
+            raise DREnvError(
+                f"{images.name}: got {count} labelled images asked for, expected {FEWEST} to {len(images)}"
+            )
         rows = rng.generator("labels", seed).permutation(len(images))[:count].tolist()
         super().__init__(images, rows, f"{images.name} ({count} labels of seed {seed})")
 

@@ -22,7 +22,7 @@ class Part:
     """
 
     def __init__(self, images: Images, rows: Sequence[int], name: str, labelled: bool = True) -> None:
-        self._images, self.rows, self._name, self._labelled = images, tuple(rows), name, labelled
+        self.images, self.rows, self._name, self._labelled = images, tuple(rows), name, labelled
 
     @property
     def name(self) -> str:
@@ -32,7 +32,7 @@ class Part:
     @property
     def models(self) -> Mapping[int, ObjectModel]:
         """The collection's."""
-        return self._images.models
+        return self.images.models
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -41,9 +41,9 @@ class Part:
         """Decodes one image."""
         if not 0 <= index < len(self):  # so that iterating ends
             raise IndexError(index)
-        sample = self._images[self.rows[index]]
+        sample = self.images[self.rows[index]]
         return sample if self._labelled else dataclasses.replace(sample, annotations=())
 
     def masks(self, index: int) -> tuple[NDArray[np.bool_], ...]:
         """The visible mask (h, w) of each annotation of an image."""
-        return self._images.masks(self.rows[index]) if self._labelled else ()
+        return self.images.masks(self.rows[index]) if self._labelled else ()

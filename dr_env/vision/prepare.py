@@ -22,6 +22,7 @@ from dr_env.files import atomic_path
 from dr_env.records import versions
 from dr_env.rng import digest, generator
 from dr_env.vision.estimator import Estimator, Example
+from dr_env.vision.part import Part
 from dr_env.vision.samples import Images, ObjectModel
 
 FORMAT = "dr_env/bank/1"
@@ -130,6 +131,15 @@ def identity(images: Images) -> str:
         parts += [sample.name, sample.image.tobytes(), sample.intrinsics]
         parts += [(label.class_id, label.camera_from_object.tobytes()) for label in sample.annotations]
     return f"{digest(*parts):016x}"
+
+
+def seen(images: Images) -> dict[str, Any]:
+    """Which images these are, as plain data: their collection's name and `identity`, and the rows, or None for all."""
+    rows: list[int] | None = None
+    while isinstance(images, Part):
+        rows = list(images.rows) if rows is None else [images.rows[row] for row in rows]
+        images = images.images
+    return {"name": images.name, "identity": identity(images), "rows": rows}
 
 
 def _digest_models(models: Mapping[int, ObjectModel]) -> str:

@@ -173,6 +173,13 @@ def test_many_symmetries_of_many_points_are_searched_well() -> None:
         least = np.min([measure(estimated, true, motion[None]) for motion in motions], axis=0)
         assert (errors >= least - 1e-12).all()
         np.testing.assert_allclose(errors, least, rtol=2e-3)
+    far = _poses(6)[::-1] @ HALF_TURN  # greatest errors are exact however large they are
+    for measure in (
+        lambda a, b, moves: pose.mspd(a, b, points, CAMERA.K, moves),
+        lambda a, b, moves: pose.mssd(a, b, points, moves),
+    ):
+        least = np.min([measure(far, true, motion[None]) for motion in motions], axis=0)
+        np.testing.assert_allclose(measure(far, true, motions), least, rtol=1e-12)
 
 
 def test_behind_the_camera_is_infinitely_wrong() -> None:

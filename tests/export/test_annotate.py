@@ -115,12 +115,34 @@ def test_keypoint_states_of_a_made_up_picture() -> None:
         kind.VISIBLE,  # on the surface
         kind.SELF_OCCLUDED,  # half a metre behind its own
         kind.OCCLUDED,  # behind the other object
-        kind.VISIBLE,  # at the edge, where the background still shows
+        kind.SELF_OCCLUDED,  # behind its own edge, beside which the background shows
         kind.VISIBLE,  # before nothing
         kind.TRUNCATED,
         kind.VISIBLE,
         kind.TRUNCATED,
     ]
+
+
+def test_hidden_corners_at_outlines_are_not_visible() -> None:
+    """Corners of a box behind another's outline, beside which the background shows; and those at its own outline."""
+    depth = np.full((20, 30), 2.0, np.float32)
+    instance = np.zeros((20, 30), np.int32)
+    depth[5:15, 5:15], instance[5:15, 5:15] = 0.5, 2  # something before a tip at (4.6, 10)
+    depth[5:15, 20:25], instance[5:15, 20:25] = 1.0, 1
+    pixels = np.array([[4.6, 10], [19.6, 10], [19.6, 10], [27.0, 10.0]])
+    states = keypoint_states(pixels, np.array([1.0, 1.0, 1.3, 1.0]), depth, instance, 1, 0.01)
+    kind = KeypointState
+    # behind the other; at its own edge; at its own edge but further back; a tip between pixels' centres
+    assert states.tolist() == [kind.OCCLUDED, kind.VISIBLE, kind.SELF_OCCLUDED, kind.VISIBLE]
+
+
+def test_depths_beyond_what_is_stored_are_not_valid(seen: tuple[Frame, dict[str, ObjectLabels]]) -> None:
+    frame, labels = seen
+    near = labels["cube"]
+    middle = float(np.median(frame.depth[frame.instance == near.view.instance]))
+    found = {label.view.name: label for label in annotate(frame, middle)}["cube"]
+    assert 0 < found.px_valid < near.px_valid == near.px_inside
+    assert annotate(frame, 0.01)[0].px_valid == 0
 
 
 def test_silhouettes_round_trip_and_are_cut_by_the_image() -> None:

@@ -95,3 +95,13 @@ def test_symmetries_of_bodies_are_those_of_plain_shapes() -> None:
             assert surface.distance(apply(motion, kind.vertices)).max() < 2e-3, name  # of facets
     for name in ("pair", "twin"):
         assert not len(found[name].discrete) and not found[name].continuous
+
+
+def test_equal_bodies_are_of_one_class_whatever_comes_first() -> None:
+    sizes = {"cube_0": ".1 .1 .1", "cube_1": ".2 .1 .1", "cube_2": ".2 .1 .1", "cube_3": ".1 .1 .1"}
+    bodies = "".join(f'<body name="{name}"><geom type="box" size="{size}"/></body>' for name, size in sizes.items())
+    objects, classes = labelled_bodies(
+        mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{bodies}</worldbody></mujoco>")
+    )
+    assert [item.class_name for item in objects] == ["cube", "cube_1", "cube_1", "cube"]
+    assert [(kind.class_id, kind.name) for kind in classes] == [(1, "cube"), (2, "cube_1")]

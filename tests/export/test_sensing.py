@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from dr_env.export.pipeline import export
 from dr_env.export.request import ExportRequest
 from dr_env.export.source import SourceRequest
 from dr_env.export.validate import validate
-from dr_env.sensors import preset_entries, see
+from dr_env.sensors import draw_settings, picture_size, preset_entries, see
 from dr_env.spatial import apply
 from tests.conftest import entry, spec_of
 from tests.rendering.test_classic import needs_gl
@@ -89,12 +90,53 @@ def test_labels_follow_the_lens(tmp_path: Path, lens: dict[str, Any]) -> None:
 
 
 @needs_gl
+def test_a_lens_is_that_of_its_own_camera(tmp_path: Path) -> None:
+    """A fisheye whose coefficients are all 0 is a lens too, but not that of another camera."""
+    second = MODEL.replace("<camera", '<camera name="wrist" pos="0 -.5 .6"/><camera')
+    fish = entry({"image": "wrist"}, "kannala_brandt[0]", "set", type="constant", value=0.0)
+    model = mujoco.MjModel.from_xml_string(second)
+    plan = spec_of(fish=fish, **LENS).bind(model)
+    draw = plan.sample(np.random.default_rng(0))
+    eye, wrist = (draw_settings(plan, model, draw, name)[0] for name in ("eye", "wrist"))
+    assert eye.kannala_brandt is None and eye.brown_conrady[0] < -0.1
+    assert wrist.kannala_brandt == (0.0,) * 4 and not any(wrist.brown_conrady)
+    only = spec_of(fish=fish).bind(model)
+    assert picture_size(only, "eye", 160, 120) == picture_size(only, None, 160, 120) == (160, 120)
+    assert picture_size(only, "wrist", 160, 120) > (160, 120)
+
+
+@needs_gl
+def test_depth_through_a_lens_is_lost_where_surfaces_are_grazed(tmp_path: Path) -> None:
+    """Angles of incidence are those of the lens's own rays: on a wall they are the angles from the axis."""
+    wall = """<mujoco><visual><map znear="0.01" zfar="10"/></visual><worldbody>
+      <body name="wall" pos="0 1 0"><geom type="box" size="9 .1 9"/></body>
+      <camera name="eye" pos="0 0 0" xyaxes="1 0 0 0 0 1" fovy="70"/></worldbody></mujoco>"""
+    (tmp_path / "wall.xml").write_text(wall)
+    spec = spec_of(
+        fish=entry({"image": "eye"}, "kannala_brandt[0]", "set", type="constant", value=0.0),
+        grazing=entry({"depth": "eye"}, "grazing", "set", type="constant", value=0.9),
+    )
+    source = SourceRequest(str(tmp_path / "wall.xml"), spec.to_yaml(), "spec.yaml", 3, 160, 120, camera="eye").open()
+    frame = source.frame(0)
+    source.close()
+    assert frame.sensed_depth is not None and (frame.depth > 0).all()
+    camera = frame.intrinsics
+    across, down = np.meshgrid(np.arange(160) - camera.cx, np.arange(120) - camera.cy)
+    angle = np.hypot(across / camera.fx, down / camera.fy)  # an equidistant fisheye
+    sure = np.abs(angle - 0.9) > 0.02
+    assert 0.1 < (angle > 0.9).mean() < 0.9
+    assert ((frame.sensed_depth == 0) == (angle > 0.9))[sure].all()
+
+
+@needs_gl
 def test_a_dataset_of_sensed_images_is_valid(tmp_path: Path) -> None:
     source = _request(tmp_path, {**LENS, **NOISE, **preset_entries("kinect_v1", 156.0)})
-    request = ExportRequest(source, Layout(3, 160, 120), ("bop", "bop-webdataset", "coco", "yolo"))
+    request = ExportRequest(
+        source, Layout(3, 160, 120), ("bop", "bop-webdataset", "coco", "yolo", "yolo-segment", "yolo-pose")
+    )
     export(request, tmp_path / "out")
     verdicts = validate(tmp_path / "out")
-    assert len(verdicts) == 5
+    assert len(verdicts) == 7
     for verdict in verdicts:
         assert not verdict.findings, [str(found) for found in verdict.findings[:5]]
     assert len(list((tmp_path / "out").glob("bop/train/*/depth_sensed/*.png"))) == 3
@@ -103,8 +145,6 @@ def test_a_dataset_of_sensed_images_is_valid(tmp_path: Path) -> None:
 
 @needs_gl
 def test_a_free_camera_has_no_sensor(tmp_path: Path) -> None:
-    import mujoco
-
     from dr_env.export.sensing import FrameSensor
 
     model = mujoco.MjModel.from_xml_string(MODEL)

@@ -317,5 +317,8 @@ def test_a_line_of_pixels_has_a_polygon() -> None:
     mask = np.zeros((5, 20), bool)
     mask[2, 3:15] = True
     assert outline(mask).tolist() == [[3, 2], [14, 2], [14, 2], [3, 2]]
+    for diagonal in (np.eye(20, dtype=bool), np.fliplr(np.eye(8, dtype=bool))):
+        ring = np.rint(outline(diagonal)).astype(np.int32)
+        assert np.array_equal(cv2.fillPoly(np.zeros(diagonal.shape, np.uint8), [ring], 1) > 0, diagonal)
     mask[2, 5:] = False
     assert len(outline(mask)) == 0  # two pixels

@@ -12,6 +12,7 @@ from dr_env.errors import DREnvError
 from dr_env.vision import card
 from dr_env.vision.align import alignment
 from dr_env.vision.few import Few, without_labels
+from dr_env.vision.prepare import seen
 from dr_env.vision.train import TrainSettings, train
 from tests.vision.shifts import Shifted, cast
 from tests.vision.test_align import SIZE, SOURCE, TARGET, TEST, _error, _trained
@@ -24,12 +25,12 @@ def test_smaller_sets_are_among_larger_ones() -> None:
     few = Few(TARGET, 5, 3)
     assert len(list(few)) == len(few) == 5  # type: ignore[call-overload]
     np.testing.assert_array_equal(few[2].image, TARGET[int(few.rows[2])].image)
-    for count in (0, 97):
-        with pytest.raises(DREnvError, match=f"got {count} labelled images asked for, expected 1 to 96"):
+    for count in (0, 1, 97):
+        with pytest.raises(DREnvError, match=f"got {count} labelled images asked for, expected 2 to 96"):
             Few(TARGET, count, 0)
 
 
-def test_labels_are_worth_something(tmp_path: Path) -> None:
+def test_labels_are_worth_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = _trained(tmp_path / "simulation")
     shifted = Shifted(TEST, cast)
     errors = [_error(trained, shifted)]
@@ -41,6 +42,12 @@ def test_labels_are_worth_something(tmp_path: Path) -> None:
     assert errors[2] < errors[1] < errors[0]
     assert errors[2] < 0.4 * errors[0]
     _no_labels(tmp_path, errors[0])
+    card.warn_seen(tmp_path / "5", seen(shifted), len(shifted))
+    assert not capsys.readouterr().err
+    learned = Shifted(TARGET, cast)
+    assert card.read(tmp_path / "5")["training"]["data"] == [seen(Few(learned, 5, 0))]
+    card.warn_seen(tmp_path / "5", seen(learned), len(learned))
+    assert f"was trained on 5 of the {len(learned)} images of {learned.name}" in capsys.readouterr().err
 
 
 def _no_labels(folder: Path, error: float) -> None:

@@ -70,7 +70,7 @@ def validate(root: str | Path, progress: Callable[[str, int, int], None] = lambd
     if is_export(root):
         findings = Findings(root)
         count = check_files(
-            root, {verdict.format for verdict in verdicts}, findings, functools.partial(progress, FILES)
+            root, {verdict.folder.name for verdict in verdicts}, findings, functools.partial(progress, FILES)
         )
         verdicts.append(Verdict(root, FILES, count, tuple(findings.found)))
     if not verdicts:

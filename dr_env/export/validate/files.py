@@ -27,7 +27,7 @@ def check_files(root: Path, formats: Collection[str], findings: Findings, progre
 
     Args:
         root: the export's folder.
-        formats: those that are there.
+        formats: the folders in which there is a dataset.
         findings: where to note what is wrong.
         progress: told how many files are read, and of how many.
 

@@ -139,10 +139,9 @@ def _counts(
     elif total > inside and inside and not _at_border(whole):
         wrong("px_count_all", f"{inside}: its mask does not touch the image's border")
     if image.depth is not None:
-        # what is too far to be stored may have been counted
-        least = int((whole & (image.depth > 0)).sum())
-        if not least <= info["px_count_valid"] <= inside:
-            wrong("px_count_valid", f"{least}, the pixels of its mask that have depth")
+        valid = int((whole & (image.depth > 0)).sum())
+        if info["px_count_valid"] != valid:
+            wrong("px_count_valid", f"{valid}, the pixels of its mask that have depth")
     fraction = seen / total if isinstance(total, int) and total else 0.0
     if not isinstance(info["visib_fract"], int | float) or abs(info["visib_fract"] - fraction) > 1e-4:
         wrong("visib_fract", f"{fraction:.6f} = {seen} / {total}")
@@ -221,6 +220,21 @@ def _pose(
                      f"(depth {middle:.0f} mm, pose at {shift[2]:.0f} mm)")  # fmt: skip
 
 
+def _core(pixels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The least and greatest pixel that must be of what has these vertices (V, 2): tips may be thinner than one."""
+    low = np.floor(pixels.min(0)) - 1
+    width, height = (np.ceil(pixels.max(0)) + 2 - low).astype(int)
+    drawn = np.zeros((height, width), np.uint8)
+    hull = cv2.convexHull((pixels - low).astype(np.float32))
+    cv2.fillConvexPoly(drawn, np.round(hull * 16).astype(np.int32), 1, cv2.LINE_8, 4)
+    rows, columns = np.nonzero(cv2.erode(drawn, np.ones((3, 3), np.uint8)))
+    if not len(rows):
+        middle = pixels.mean(0)
+        return middle, middle
+    places = low + np.stack([columns, rows], 1)
+    return places.min(0), places.max(0)
+
+
 def _silhouette(
     image: LabelledImage, i: int, info: Mapping[str, Any], whole: Mask, pixels: NDArray[np.float64], findings: Findings
 ) -> None:
@@ -230,8 +244,9 @@ def _silhouette(
     if (low > (-width, -height)).all() and (high < (2 * width, 2 * height)).all() and info["bbox_obj"] != _NOTHING:
         x, y, w, h = info["bbox_obj"]
         slack = _SLACK_PX + 0.01 * (high - low).max()
-        box = np.array([x, y, x + w, y + h])
-        if np.abs(box - np.concatenate([low, high])).max() > slack:
+        least = _core(pixels)
+        outside = (low - (x, y) > slack).any() or ((x + w, y + h) - high > slack).any()
+        if outside or ((x, y) - least[0] > slack).any() or (least[1] - (x + w, y + h) > slack).any():
             expected = [round(float(v)) for v in (*low, *(high - low))]
             findings.add(image.files["info"], image.frame,
                          f"object {i}: bbox_obj: got {info['bbox_obj']}, expected about {expected}, "

@@ -22,16 +22,15 @@ from dr_env.files import write_text
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """One polygon (n, 2) around a mask (h, w), in pixel centres; parts are joined where they are nearest.
 
-    Holes are lost: a row has room for a single ring. Fewer than three pixels have none, and give (0, 2); a line of
-    pixels has the rectangle of its ends.
+    Holes are lost: a row has room for a single ring. Fewer than three pixels have none, and give (0, 2); a straight
+    line of pixels is gone along twice, there and back.
     """
     found, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     parts = sorted((part[:, 0].astype(np.float64) for part in found), key=lambda part: -len(part))
     if np.count_nonzero(mask) < 3:
         return np.zeros((0, 2))
     if sum(map(len, parts)) < 3:
-        (left, top), (right, bottom) = np.concatenate(parts)[[0, -1]]
-        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return np.concatenate(parts)[[0, -1, -1, 0]]
     ring = parts[0]
     for part in parts[1:]:
         apart = np.square(ring[:, None] - part[None]).sum(-1)  # (ring, part)
