@@ -10,6 +10,10 @@ class DREnvError(Exception):
     """Bad input: the message names file, line or key, what was got and what was expected."""
 
 
+class StorageError(DREnvError):
+    """Nothing is wrong with the input, but a file cannot be written: a full disk, say. What is there is intact."""
+
+
 def near_match(name: object, available: Iterable[str]) -> str | None:
     """Returns the available name nearest to `name`, or None when nothing is near."""
     lowered = {candidate.lower(): candidate for candidate in available}

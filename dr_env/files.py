@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, StorageError
 
 
 @contextlib.contextmanager
@@ -23,14 +23,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
-        raise DREnvError(f"{target}: cannot write here: {error.strerror}") from error
+        raise StorageError(f"{target}: cannot write here: {error.strerror}") from error
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(target)
     except OSError as error:
-        raise DREnvError(f"{target}: cannot write: {error.strerror}") from error
+        raise StorageError(f"{target}: cannot write: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,7 +42,7 @@ def check_writable(folder: str | Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise DREnvError(f"{folder}: cannot write here: {error.strerror}") from error
+        raise StorageError(f"{folder}: cannot write here: {error.strerror}") from error
 
 
 def check_replaceable(path: str | Path) -> None:

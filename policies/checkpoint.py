@@ -11,6 +11,7 @@ RUN/checkpoints/STEPS/   policy.safetensors, optimizer.pt, normalizer.npz, state
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -23,16 +24,20 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 
 from dr_env import DREnvError, Spec
+from dr_env.errors import StorageError
 from dr_env.files import write_text
+from dr_env.locks import alone
 from dr_env.records import versions
 
 FORMAT = "dr_env/run/1"
 KEEP = 2
+_CONFIG = "config.json"
 _KEYS = ("algorithm", "task", "seed", "threads", "observations", "ppo")
 _PACKAGES = ("dr-env", "mujoco", "gymnasium", "numpy", "stable-baselines3", "torch")
 
@@ -52,17 +57,18 @@ class Run:
                 raise DREnvError(f"{folder}: exists and is not a run; choose another folder")
             if not overwrite:
                 raise DREnvError(f"{folder}: holds a run already; use --resume {folder}, --overwrite or another --out")
-            shutil.rmtree(folder.resolve())  # which may be a link to another disk
+            with alone(folder, "training"):
+                _empty(folder)
         run = cls(folder)
-        spec.save(folder / "randomization.yaml")
         recorded = {"format": FORMAT, **config, "versions": versions(*_PACKAGES)}
-        write_text(folder / "config.json", json.dumps(recorded, indent=2))
+        write_text(folder / _CONFIG, json.dumps(recorded, indent=2))  # first, so that what is killed here is a run
+        spec.save(folder / "randomization.yaml")
         return run
 
     @property
     def config(self) -> dict[str, Any]:
         """What `create` wrote. Raises DREnvError when the folder is not a run."""
-        path = self.folder / "config.json"
+        path = self.folder / _CONFIG
         try:
             data: dict[str, Any] = json.loads(path.read_text())
         except FileNotFoundError as error:
@@ -79,7 +85,7 @@ class Run:
 
     def record(self, changed: Mapping[str, Any]) -> None:
         """Changes what `config` says."""
-        write_text(self.folder / "config.json", json.dumps({**self.config, **changed}, indent=2))
+        write_text(self.folder / _CONFIG, json.dumps({**self.config, **changed}, indent=2))
 
     @property
     def spec(self) -> Spec:
@@ -89,9 +95,13 @@ class Run:
     # the learning curve
 
     def log(self, row: Mapping[str, float]) -> None:
-        """Adds a line to the learning curve."""
-        with (self.folder / "progress.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        """Adds a line to the learning curve. Raises StorageError where it cannot be written."""
+        path = self.folder / "progress.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot write: {error.strerror}") from error
 
     def curve(self) -> list[dict[str, float]]:
         """The learning curve; a line cut off by a crash is left out."""
@@ -139,23 +149,28 @@ class Run:
         steps: int,
         tuner: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes a checkpoint beside the last ones, whole or not at all, and drops the oldest."""
+        """Writes a checkpoint beside the last ones, whole or not at all, and drops the oldest.
+
+        Raises:
+            StorageError: it cannot be written; the last ones are intact.
+        """
         target = self.folder / "checkpoints" / f"{steps:012d}"
         draft = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             draft.mkdir(parents=True, exist_ok=True)
-            save_file(
-                {name: value.contiguous().clone() for name, value in policy.state_dict().items()},
-                draft / "policy.safetensors",
-            )
-            torch.save(optimizer.state_dict(), draft / "optimizer.pt")
+            weights = {name: value.contiguous().clone() for name, value in policy.state_dict().items()}
+            (draft / "policy.safetensors").write_bytes(save_tensors(weights))
+            state = io.BytesIO()  # torch and safetensors have errors of their own for files
+            torch.save(optimizer.state_dict(), state)
+            (draft / "optimizer.pt").write_bytes(state.getvalue())
             np.savez(draft / "normalizer.npz", allow_pickle=False, **_normalizer_arrays(norm))
             (draft / "state.json").write_text(json.dumps({"steps": steps, **({"tuner": tuner} if tuner else {})}))
             if target.exists():
                 shutil.rmtree(target)
             draft.replace(target)
         except OSError as error:
-            raise DREnvError(f"{target}: cannot write the checkpoint: {error.strerror}") from error
+            text = f"{target}: cannot write the checkpoint: {error.strerror}; earlier ones are intact"
+            raise StorageError(text) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         for old in self.checkpoints()[:-KEEP]:
@@ -201,10 +216,19 @@ def load_normalizer(checkpoint: Path, norm: VecNormalize) -> None:
         stats.count = float(arrays[f"{name}_count"])
 
 
+def _empty(folder: Path) -> None:
+    """Removes a run's files but the one that says that it is one, which the next run replaces."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _CONFIG:
+            path.unlink()
+
+
 def _is_run(folder: Path) -> bool:
     """Whether a folder's config.json is that of a run, of this version or another."""
     try:
-        found = json.loads((folder / "config.json").read_text())
+        found = json.loads((folder / _CONFIG).read_text())
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and str(found.get("format", "")).startswith(FORMAT.rpartition("/")[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from dr_env import DREnvError, Policy, Spec, TrainedPolicy, TrainRequest, VectorEnv, known_task, make_task, task_name
 from dr_env.files import write_text
+from dr_env.locks import alone
 from dr_env.rng import digest
 from dr_env.tuning import Tuner
 from policies.checkpoint import Run, load_normalizer, load_weights, read_normalizer, read_steps, read_tuner
@@ -31,6 +31,7 @@ from policies.curriculum import CurriculumCallback
 from policies.history import HistoryVecEnv, RememberingPolicy
 from policies.lean import LeanPPO
 from policies.networks import AsymmetricActorCriticPolicy, Inputs, NoOptimizer
+from policies.shown import CheckedPolicy
 from policies.tuned import TunerCallback, environment_spec, tuner_of
 from policies.vecenv import SB3VecEnv
 
@@ -76,7 +77,8 @@ class PPOTrainer:
             "ppo": config.model_dump(mode="json"),
         }
         run = Run.create(request.run, recorded, request.randomization, request.overwrite)
-        self._learn(run, model, env, config, 0, request.quiet, tuner)
+        with alone(run.folder, "training"):
+            self._learn(run, model, env, config, 0, request.quiet, tuner)
         return run.folder
 
     def resume(self, run: Path, steps: int | None, quiet: bool) -> Path:
@@ -104,9 +106,10 @@ class PPOTrainer:
         norm = model.get_vec_normalize_env()
         assert norm is not None
         load_normalizer(checkpoint, norm)
-        folder.rewind(done)
-        folder.clear_drafts()
-        self._learn(folder, model, env, config, done, quiet, tuner)
+        with alone(run, "training"):
+            folder.rewind(done)
+            folder.clear_drafts()
+            self._learn(folder, model, env, config, done, quiet, tuner)
         return run
 
     def _learn(
@@ -154,11 +157,12 @@ class PPOTrainer:
         load_weights(checkpoint, policy)
         stats = read_normalizer(checkpoint, _observation_size(venv)) if config.normalize_observations else None
         act = _frozen(policy, stats)
+        size = _observation_size(SB3VecEnv(env))
         if config.history:
-            sizes = _observation_size(SB3VecEnv(env)), gym.spaces.flatdim(env.single_action_space)
-            act = RememberingPolicy(act, config.history, *sizes)
+            act = RememberingPolicy(act, config.history, size, gym.spaces.flatdim(env.single_action_space))
+        context = (f"context[{i}]" for i in range(size - len(names)))
         return TrainedPolicy(
-            act=act,
+            act=CheckedPolicy(act, (*names, *context)),
             context="observed" if config.context == "observed" else "hidden",
             task=recorded["task"],
             randomization=folder.spec,
@@ -258,9 +262,6 @@ def _frozen(policy: ActorCriticPolicy, stats: dict[str, NDArray[np.float64]] | N
     keyed = isinstance(policy.observation_space, gym.spaces.Dict)
 
     def act(observations: NDArray[np.float64]) -> NDArray[np.float32]:
-        if isinstance(observations, Mapping):
-            got = ", ".join(observations)
-            raise DREnvError(f"observations: got {got}, expected one array: make the environment with flat_goal=True")
         scaled = observations
         if stats is not None:
             scaled = (observations - stats["obs_mean"]) / np.sqrt(stats["obs_var"] + _EPSILON)

@@ -180,4 +180,7 @@ def table() -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "success": success, "table": table})
+    try:
+        tyro.extras.subcommand_cli_from_dict({"run": run, "success": success, "table": table})
+    except DREnvError as error:
+        raise SystemExit(f"error: {error}") from None

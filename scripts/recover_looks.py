@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dr_env import Spec
+from dr_env import DREnvError, Spec
 from dr_env.files import write_text
 
 HERE = Path(__file__).parent.parent / "examples" / "looks"
@@ -122,4 +122,9 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    try:
+        tyro.cli(main)
+    except DREnvError as error:
+        raise SystemExit(f"error: {error}") from None
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(error.returncode) from None  # which has said why

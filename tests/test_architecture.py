@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"errors", "files", "rng", "records", "spatial"}
+BASE = {"errors", "files", "locks", "rng", "records", "spatial"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "locks": {"errors"},
     "rng": set(),
     "records": {"errors", "spatial"},
     "spatial": {"errors"},
@@ -60,6 +61,7 @@ DOORS = {
 PUBLIC = {
     "dr_env",
     "dr_env.cells",
+    "dr_env.errors",
     "dr_env.evaluation",
     "dr_env.evaluation.figures",
     "dr_env.export",
@@ -71,6 +73,7 @@ PUBLIC = {
     "dr_env.vision.train",
     "dr_env.rng",
     "dr_env.files",
+    "dr_env.locks",
     "dr_env.records",
     "dr_env.scene",
     "dr_env.spec",

@@ -45,7 +45,8 @@ def check_supports(spec: Spec, entries: Sequence[BoundEntry], nominal: Arrays) -
     _check_contradictions(spec, entries)
     for entry in entries:
         base = nominal[entry.field.array][entry.flat]
-        if entry.operation == "scale" and not base.any():
+        moved = any(nominal[move.array][move.flat].any() for move in entry.moves)
+        if entry.operation == "scale" and not (base.any() or moved):
             raise DREnvError(
                 f"{spec.where(entry.name, 'operation')}: {entry.field.name} is 0 in every match "
                 f"({_some(entry.matches)}), so scale changes nothing; use add or set"
@@ -232,8 +233,9 @@ def _unphysical(inertia: NDArray[np.float64], flat: Index) -> NDArray[np.bool_]:
 
 
 def _keeps_shape(entry: BoundEntry) -> bool:
+    """Whether it multiplies the three moments of each body by one factor."""
     whole = len(entry.flat) == 3 * len(entry.matches)
-    return entry.operation == "scale" and whole
+    return entry.operation == "scale" and whole and entry.width < len(entry.flat)
 
 
 def _elements(entry: BoundEntry) -> set[tuple[str, int]]:

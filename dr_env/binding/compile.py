@@ -16,11 +16,13 @@ from dr_env.binding.delays import Buffers, delay_samples
 from dr_env.binding.dressing import dress, needs_dressing
 from dr_env.binding.fields import find_field
 from dr_env.binding.indexing import object_names, resolve
+from dr_env.binding.needs import coupled_bodies
 from dr_env.binding.plan import Plan
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Spec
 
 _MOVING_CENTRE = (("body", "com"), ("body", "pseudo_inertia"))
+_COUPLING = (("tendon", "armature"), ("actuator", "armature"))
 _DELAYS = (("actuator", "delay"), ("action", "jitter"), ("sensor", "delay"))
 
 
@@ -38,9 +40,10 @@ def build_model(
     """Compiles a model with what the Spec needs built in, and draws what only compiling can vary.
 
     Built in are history buffers for the delays of actuators and sensors, bodies that are not simple where a
-    centre of mass moves, the Spec's `textures`, and materials of their own for geoms that take them. Drawn, and
-    written into a copy of the MjSpec, are the timestep and poses of bodies in entries with `trigger: compile`.
-    Without such entries the model is compiled unchanged; the MjSpec passed in never changes.
+    centre of mass moves or the armature of a tendon couples joints, the Spec's `textures`, and materials of their
+    own for geoms that take them. Drawn, and written into a copy of the MjSpec, are the timestep and poses of bodies
+    in entries with `trigger: compile`. Without such entries the model is compiled unchanged; the MjSpec passed in
+    never changes.
 
     Args:
         mjspec: the model's description.
@@ -141,8 +144,7 @@ def _prepared(
     simple: set[int] = set()
     delays = []
     for name, entry in spec.entries.items():
-        if (entry.select.kind, entry.field_name) in _MOVING_CENTRE:
-            simple |= {i for i in entry.select.match(object_names(model, "body")) if model.body_simple[i]}
+        simple |= _too_simple(model, entry)
         if (entry.select.kind, entry.field_name) in _DELAYS:
             delays.append(resolve(spec, name, entry, model, observations))
     needed = delay_samples(spec, delays, Buffers.of(model))
@@ -158,6 +160,20 @@ def _prepared(
     for body in simple:
         prepared.bodies[body].simple = 0
     return prepared, _compile(prepared)
+
+
+def _too_simple(model: mujoco.MjModel, entry: Entry) -> set[int]:
+    """Bodies that MuJoCo treats as simple, and which an entry makes otherwise."""
+    kind, field = entry.select.kind, (entry.select.kind, entry.field_name)
+    if field not in (*_MOVING_CENTRE, *_COUPLING):
+        return set()
+    try:
+        matched = entry.select.match(object_names(model, kind))
+    except DREnvError:
+        return set()  # refused with its place when the Spec is bound
+    if field in _MOVING_CENTRE:
+        return {i for i in matched if model.body_simple[i]}
+    return {body for i in matched for body in coupled_bodies(model, kind, i)}
 
 
 def _compile(mjspec: mujoco.MjSpec) -> mujoco.MjModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
@@ -15,6 +16,9 @@ from dr_env.binding.indexing import BoundEntry
 from dr_env.binding.rows import attribute
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
+
+if TYPE_CHECKING:
+    from dr_env.binding.plan import Plan
 
 Arrays = dict[str, NDArray[np.float64]]
 
@@ -29,6 +33,21 @@ def unbuilt(spec: Spec, entries: Iterable[BoundEntry], model: mujoco.MjModel) ->
                 "spec.bind(build.model, build=build)"
             )
     return Build(model, 0)
+
+
+def check_start(plan: Plan) -> None:
+    """Refuses a curriculum that begins with ranges which the model does not take, or that leave no Draw."""
+    curriculum = plan.spec.curriculum
+    if curriculum is None:
+        return
+    first = np.zeros(1, np.uint64)
+    try:
+        plan.with_spec(plan.spec.at(0.0)).sample_columns(first, first, first)
+    except DREnvError as error:
+        raise DREnvError(
+            f"curriculum: begins with {curriculum.share(0.0):g} of each range's width, at which there is no Draw; give "
+            f"it a greater start, or move the ranges: {error}"
+        ) from None
 
 
 def check_same(mine: Spec, other: Spec) -> None:

@@ -12,7 +12,7 @@ from dr_env.binding.build import COMPILED
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.fields import Field, find_field
 from dr_env.binding.held import HELD, held_nominal, held_row
-from dr_env.binding.needs import NEEDS
+from dr_env.binding.needs import COUNTS, NEEDS
 from dr_env.binding.rows import attribute
 from dr_env.distributions import Distribution
 from dr_env.errors import DREnvError
@@ -77,8 +77,8 @@ class BoundEntry:
         """What each of the drawn values is of: a match, or one of its components."""
         if self.shared or self.width == len(self.matches):
             return self.matches
-        named = zip(self.owner, self.component, strict=True)
-        return tuple(f"{self.matches[owner]}[{component}]" for owner, component in named)
+        places = np.arange(len(self.owner)) - np.searchsorted(self.owner, self.owner)  # of each match's own numbers
+        return tuple(f"{self.matches[owner]}[{i}]" for owner, i in zip(self.owner, places, strict=True))
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -199,6 +199,15 @@ def resolve(spec: Spec, name: str, entry: Entry, model: mujoco.MjModel, observat
     unmet = lacking(model, field, np.array(matched), names)
     if unmet:
         raise DREnvError(f"{spec.where(name, 'select')}: {unmet}")
+    if index is not None and field.array in COUNTS:
+        counts = COUNTS[field.array](model, np.array(matched)).tolist()
+        without = [(names[i], count) for i, count in zip(matched, counts, strict=True) if count <= index]
+        if without:
+            (one, count), *_ = without
+            raise DREnvError(
+                f"{spec.where(name, 'field')}: got {entry.field}, but {field.name} of {kind} '{one}' has {count} "
+                f"component{'s' * (count > 1)}, counted from 0; the others have no effect"
+            )
     rows, owners = _rows(model, field, matched)
     width = _row_width(model, field.array)
     columns = field.columns or (0,)

@@ -27,7 +27,14 @@ _FIXED_GAIN, _AFFINE_BIAS = int(mujoco.mjtGain.mjGAIN_FIXED), int(mujoco.mjtBias
 _COUPLINGS = [int(mujoco.mjtEq.mjEQ_JOINT), int(mujoco.mjtEq.mjEQ_TENDON)]
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
 _TENDON = int(mujoco.mjtTrn.mjTRN_TENDON)
+_SCALAR = [int(getattr(mujoco.mjtTrn, f"mjTRN_{of}")) for of in ("TENDON", "SLIDERCRANK", "BODY")]
+_WRAP_JOINT, _WRAP_SITE = int(mujoco.mjtWrap.mjWRAP_JOINT), int(mujoco.mjtWrap.mjWRAP_SITE)
 _AROUND = [int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER)]
+_SIZES = np.array([3, 3, 1, 2, 3, 2, 3, 3, 3])  # how many numbers say how large a geom is, by its type
+_DOFS = np.array([6, 3, 1, 1])  # of a joint, by its type
+_FULL = 'compile it with dr_env.compile_model(mjspec, spec), or write simple="false" in the MJCF'
+_PULLS = f"pulls a body that MuJoCo treats as simple, where armature couples nothing; {_FULL}, at the body"
+_CURVES = ("dof_dampingpoly", "jnt_stiffnesspoly", "tendon_dampingpoly", "tendon_stiffnesspoly", "actuator_dampingpoly")
 _FOLLOWS = "faces a body by its mode; give it the mode fixed, or vary its pos"
 
 
@@ -44,12 +51,13 @@ class Need:
     lacking: str
 
 
+def _curved(array: str) -> Need:
+    """A polynomial whose terms beyond the linear one, which an array holds, are not all 0."""
+    return Need(lambda m, ids: getattr(m, array)[ids].any(-1), "is linear")
+
+
 NEEDS: dict[str, Need] = {
-    "full body": Need(
-        lambda m, ids: m.body_simple[ids] == 0,
-        "is one that MuJoCo treats as simple; compile it with dr_env.compile_model(mjspec, spec), "
-        'or write simple="false" in the MJCF',
-    ),
+    "full body": Need(lambda m, ids: m.body_simple[ids] == 0, f"is one that MuJoCo treats as simple; {_FULL}"),
     "placed body": Need(lambda m, ids: ids != 0, "has no pose"),
     "body with mass": Need(lambda m, ids: m.body_mass[ids] > 0, "has no mass"),
     "moving body": Need(
@@ -61,7 +69,10 @@ NEEDS: dict[str, Need] = {
         "has a free joint, so that where it is belongs to the state an episode starts from, not to the model; "
         "give reset the option qpos, or write `trigger: compile`",
     ),
-    "pushable body": Need(lambda m, ids: m.body_weldid[ids] != 0, "is static, so no push moves it"),
+    "body that moves": Need(lambda m, ids: m.body_weldid[ids] != 0, "is static, so no push moves it"),
+    "body that nobody places": Need(
+        lambda m, ids: m.body_mocapid[m.body_weldid[ids]] < 0, "is placed by mocap, so no push moves it"
+    ),
     "shaped geom": Need(
         lambda m, ids: np.isin(m.geom_type[ids], _SHAPED),
         "has no size that can vary; a sphere, capsule, ellipsoid, cylinder or box has",
@@ -80,6 +91,12 @@ NEEDS: dict[str, Need] = {
     "actuator without wrapping": Need(
         lambda m, ids: ~_wrapped(m)[np.where(m.actuator_trntype[ids] == _TENDON, m.actuator_trnid[ids, 0], m.ntendon)],
         "pulls a tendon that wraps around a geom, where MuJoCo has no armature",
+    ),
+    "tendon of full bodies": Need(lambda m, ids: ~_coupling(m, "tendon", ids), _PULLS),
+    "actuator of full bodies": Need(lambda m, ids: ~_coupling(m, "actuator", ids), _PULLS),
+    "actuator of joints": Need(
+        lambda m, ids: np.isin(m.actuator_trntype[ids], [*_ON_JOINTS, _TENDON]),
+        "moves neither a joint nor a tendon, where alone MuJoCo has armature and damping of actuators",
     ),
     "position servo": Need(
         lambda m, ids: (m.actuator_gainprm[ids, 0] != 0) & (m.actuator_biasprm[ids, 1] == -m.actuator_gainprm[ids, 0]),
@@ -110,8 +127,8 @@ NEEDS: dict[str, Need] = {
         "is moved by a muscle, and MuJoCo fixes the lengths of muscles, which follow from the range, when it compiles",
     ),
     "affine bias": Need(
-        lambda m, ids: m.actuator_biastype[ids] <= _AFFINE_BIAS,
-        "has no bias of three numbers, as motors and servos have",
+        lambda m, ids: m.actuator_biastype[ids] == _AFFINE_BIAS,
+        'has no bias of three numbers, as servos and actuators with biastype="affine" have',
     ),
     "joint or tendon equality": Need(
         lambda m, ids: np.isin(m.eq_type[ids], _COUPLINGS), "couples neither joints nor tendons"
@@ -137,7 +154,43 @@ NEEDS: dict[str, Need] = {
     "camera with a sensor": Need(
         lambda m, ids: m.cam_sensorsize[ids, 1] > 0, "has no sensorsize, so no focal length; vary its fovy"
     ),
+    **{array: _curved(array) for array in _CURVES},
 }
+
+COUNTS: dict[str, Callable[[Any, Ids], Ids]] = {
+    "geom_size": lambda m, ids: _SIZES[m.geom_type[ids]],
+    "actuator_gear": lambda m, ids: _gears(m, ids),
+}
+"""How many components of an array each object has, where objects differ; the rest of its row has no effect."""
+
+
+def coupled_bodies(model: Any, kind: str, i: int) -> set[int]:
+    """Bodies that a tendon, or an actuator by one, pulls, and which MuJoCo treats as simple.
+
+    Armature of the tendon couples their degrees of freedom, but MuJoCo gives simple bodies a diagonal mass matrix, and
+    weights of constraints that follow from their own inertia alone.
+    """
+    if kind == "actuator":
+        if model.actuator_trntype[i] != _TENDON:
+            return set()
+        i = model.actuator_trnid[i, 0]
+    part = slice(model.tendon_adr[i], model.tendon_adr[i] + model.tendon_num[i])
+    types, objects = model.wrap_type[part], model.wrap_objid[part]
+    pulled = {*model.jnt_bodyid[objects[types == _WRAP_JOINT]], *model.site_bodyid[objects[types == _WRAP_SITE]]}
+    return {int(body) for body in pulled if model.body_simple[body]}
+
+
+def _coupling(model: Any, kind: str, ids: Ids) -> NDArray[np.bool_]:
+    return np.array([bool(coupled_bodies(model, kind, i)) for i in ids], bool)
+
+
+def _gears(model: Any, ids: Ids) -> Ids:
+    """How many numbers of an actuator's gear count, (k,)."""
+    types, objects = model.actuator_trntype[ids], model.actuator_trnid[ids, 0]
+    counts = np.where(np.isin(types, _SCALAR), 1, 6)
+    on_joints = np.isin(types, _ON_JOINTS)
+    counts[on_joints] = _DOFS[model.jnt_type[objects[on_joints]]]
+    return np.asarray(counts, np.intp)
 
 
 def _muscles(model: Any) -> Ids:

@@ -13,6 +13,7 @@ from dr_env.binding.checks import expected
 from dr_env.binding.fields import FIELDS, Field
 from dr_env.binding.indexing import lacking, literal, nominal_array, object_names, resolve
 from dr_env.binding.looks import propose_looks
+from dr_env.binding.needs import COUNTS
 from dr_env.spec import Entry, Spec, dump_yaml
 
 # where a builder starts who knows a robot from its CAD files: (operation, type, low, high, per element)
@@ -70,13 +71,14 @@ def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Of
     found = []
     for field in FIELDS:
         names = ["option"] if field.kind == "option" else object_names(model, field.kind, observations)
-        chosen = [
-            name
+        ids = [
+            i
             for i, name in enumerate(names)
             if not (field.kind == "body" and name == "world") and not lacking(model, field, np.array([i]), names)
         ]
-        if not chosen:
+        if not ids:
             continue
+        chosen = [names[i] for i in ids]
         form = "option" if field.kind == "option" else {field.kind: [literal(name) for name in chosen]}
         nothing: dict[str, Any] = {"operation": "add", "distribution": {"type": "constant", "value": 0}}
         if field.compile == "must":
@@ -84,7 +86,10 @@ def offers(model: mujoco.MjModel, observations: tuple[str, ...] = ()) -> list[Of
         entry = Entry.model_validate({"select": form, "field": field.name, **nothing})
         bound = resolve(Spec(), field.name, entry, model, observations)
         values = nominal_array(model, field.array, len(observations))[bound.flat]
-        found.append(Offer(field, tuple(chosen), values, bound.owner))
+        most = int(COUNTS[field.array](model, np.array(ids)).max()) if field.array in COUNTS else field.components
+        kept = bound.component < most
+        offered = dataclasses.replace(field, columns=field.columns[:most])
+        found.append(Offer(offered, tuple(chosen), values[kept], bound.owner[kept]))
     return found
 
 

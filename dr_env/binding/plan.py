@@ -20,7 +20,7 @@ from dr_env.binding.delays import DELAYS, Buffers, check_delays, whole_steps
 from dr_env.binding.derived import DERIVED
 from dr_env.binding.dressing import check_textures
 from dr_env.binding.fields_looks import is_visual
-from dr_env.binding.guards import check_same, is_single, model_name, sensed, snapshot, unbuilt
+from dr_env.binding.guards import check_same, check_start, is_single, model_name, sensed, snapshot, unbuilt
 from dr_env.binding.held import HELD
 from dr_env.binding.indexing import BoundEntry, nominal_array, resolve
 from dr_env.binding.pushes import check_pushes
@@ -48,12 +48,14 @@ def bind(spec: Spec, model: mujoco.MjModel, observations: tuple[str, ...] = (), 
         build: how the model was compiled, if the Spec has a part in that (`build_model`).
 
     Raises:
-        DREnvError: a name, field or index that the model does not have; a distribution that can
-            leave a field's support; a delay without a buffer. The message names file, line and key.
+        DREnvError: a name, field or index that the model does not have; a distribution that can leave a field's
+            support; a curriculum that cannot begin; a delay without a buffer. The message names file, line and key.
     """
     if not isinstance(model, mujoco.MjModel):
         raise DREnvError(f"model: got {type(model).__name__}, expected a compiled mujoco.MjModel (dr_env.build_model)")
-    return Plan(spec, model, observations, build)
+    plan = Plan(spec, model, observations, build)
+    check_start(plan)
+    return plan
 
 
 class Plan:
@@ -156,9 +158,7 @@ class Plan:
         """Draws n realisations, each a function of its own key.
 
         Args:
-            seeds: (n,) 64-bit seeds.
-            environments: (n,) environment numbers.
-            episodes: (n,) episode numbers.
+            seeds, environments, episodes: (n,) the keys; seeds are 64-bit.
             uniform: (n, stream.total) the stream's values for these keys, if they are at hand.
 
         Returns:
@@ -239,7 +239,7 @@ class Plan:
         name = next(iter(entries))
         return DREnvError(
             f"{self.spec.where(name, 'distribution')}: {MAX_ATTEMPTS} Draws in a row left the field's support "
-            f"(entries {', '.join(entries)}); narrow the distributions"
+            f"(entries {', '.join(entries)}); move or narrow the distributions"
         )
 
     def blank_columns(self, count: int) -> Columns:

@@ -64,7 +64,7 @@ def evaluate(
         runs: Run folders of one task; those that differ by seed alone are pooled.
         task: The Python file of the runs' task, where it is of a file: runs hold no code and name none.
         target: The target world's Spec; by default the task's own target.yaml.
-        randomization: The randomized world's Spec; by default the task's own.
+        randomization: The randomized world's Spec; by default the task's own, or else what the runs were trained under.
         out: The report's folder; by default `report` beside the first run.
         episodes: Fresh episodes for each run and world.
         randomized_episodes: The same in the randomized world, by default twice as many. They say what each range
@@ -100,7 +100,7 @@ def evaluate(
     titles = {path: _title(path) for path in link}
     estimators = [read_scores(folder) for folder in scores]
     source = _target(target, made)
-    worlds = {"nominal": Spec(), WORLD: as_spec(randomization, made), "target": Spec.load(source)}
+    worlds = {"nominal": Spec(), WORLD: _randomized(randomization, made, policies), "target": Spec.load(source)}
     plans = {world: VectorEnv(made, 1, spec).plan for world, spec in worlds.items()}
     folder = out or runs[0].resolve().parent / "report"
     check_writable(folder)
@@ -166,6 +166,21 @@ def _target(given: Path | None, task: Task) -> Path:
             "robot's recordings"
         )
     return given or own
+
+
+def _randomized(given: str, task: Task, policies: list[TrainedPolicy]) -> Spec:
+    """The randomized world; of a task without a Spec of its own, the one that its runs were trained under."""
+    own = task.file("randomization.yaml")
+    if given != "default" or own.exists():
+        return as_spec(given, task)
+    trained = {policy.randomization.digest(): policy.randomization for policy in policies}
+    varied = [spec for spec in trained.values() if spec.entries] or [Spec()]
+    if len(varied) > 1:
+        raise DREnvError(
+            f"{own}: no such file, and the runs were trained under {len(varied)} Specs; say with --randomization which "
+            "of them is the randomized world"
+        )
+    return varied[0]
 
 
 def _title(page: Path) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from dr_env.binding import propose_looks
 from dr_env.cli.bars import bars
 from dr_env.cli.models import load_model, task_anywhere
-from dr_env.envs import is_model_file, make_task
+from dr_env.envs import is_model_file, is_task_file, make_task
 from dr_env.errors import DREnvError
 from dr_env.export import ExportRequest, Layout, Manifest, SourceRequest, Summary, cores
 from dr_env.export import export as run
@@ -97,12 +97,19 @@ def export(
         try:
             done = run(request, out, workers=count, overwrite=overwrite, progress=told)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped; what is done is kept in {out}: the same command goes on") from None
+            how = "the same command without --overwrite" if overwrite else "the same command"
+            raise KeyboardInterrupt(f"stopped; what is done is kept in {out}: {how} goes on") from None
     _tell(done, out)
 
 
 def spec_text(task: str, spec: str) -> tuple[str, str]:
     """A Spec by name or file, as YAML, and what to call it: `default`, `looks`, `none` or a path."""
+    if is_task_file(task):
+        model = Path(task.rpartition(".py")[0]).with_suffix(".xml")
+        raise DREnvError(
+            f"--task: got {task}, expected an installed task or an MJCF file, such as {model}; pictures are of a "
+            "model, and a dataset can be made again without running code that it names"
+        )
     if spec == "looks":
         return propose_looks(load_model(task, Spec())[0].model).to_yaml(), "looks"
     if spec == "none" or (spec == "default" and is_model_file(task)):

@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given = joined(sys.argv[1:] if arguments is None else arguments)
         app.cli(prog="dr-env", description="Domain randomization for MuJoCo.", args=given)
+        sys.stdout.flush()  # while what goes wrong can be told
     except DREnvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -83,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
 
 
 if __name__ == "__main__":

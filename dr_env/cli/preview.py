@@ -8,8 +8,9 @@ from pathlib import Path
 
 from dr_env.cli.bars import bars
 from dr_env.cli.export import spec_text
+from dr_env.errors import DREnvError
 from dr_env.export import SourceRequest
-from dr_env.export.preview import take_samples, write_sheet
+from dr_env.export.preview import check_sheet, take_samples, write_sheet
 
 
 def preview(
@@ -44,6 +45,9 @@ def preview(
         quiet: No progress bar.
     """
     started = time.perf_counter()
+    if samples < 1:
+        raise DREnvError(f"--samples: got {samples}, expected at least 1")
+    check_sheet(out)
     text, name = spec_text(task, spec)
     source = SourceRequest(task, text, name, seed, width, height, renderer, camera, objects).open()
     try:

@@ -57,7 +57,7 @@ def train(
         if (task is not None and not is_task_file(task)) or settings or own:
             raise DREnvError("--resume: goes on as the run began; only --steps, --quiet and a task's file go with it")
         if task is not None:
-            task_name(task)
+            made = make_task(task)
         done = trainer.resume(resume, steps, quiet)
     else:
         if task is None:
@@ -79,8 +79,11 @@ def train(
             quiet=quiet,
         )
         done = trainer.train(request)
-    file = f" --task {task}" if task is not None and is_task_file(task) else ""
-    print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}{file}")
+    hint = ""
+    if task is not None:
+        hint += f" --task {task}" if is_task_file(task) else ""
+        hint += "" if made.file("target.yaml").exists() else " --target TARGET.yaml"
+    print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}{hint}")
 
 
 def read_settings(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -163,8 +164,10 @@ def _run(
         task = bar.add_task(f"{method}: simulating", total=None)
         if hasattr(tuner, "report"):
             tuner.report = lambda i, cost: bar.update(task, description=f"{method}: iteration {i}, cost {cost:.4g}")
-        steps = sum(len(log.time) - 1 for log in bench.logs)
+        steps = sum(len(log.time) - 1 - log.begin for log in bench.logs)
+        began = time.perf_counter()
         tuner.tell(TargetTransitions(bench.logs, finite), Ledger(target_steps=steps, target_episodes=len(bench.logs)))
+        tuner.ledger += Ledger(seconds=round(time.perf_counter() - began, 3))
     return tuner
 
 

@@ -161,4 +161,5 @@ def show(found: MotionScore) -> None:
         )
     console.print(f"{found.windows} windows, log-likelihood of a measured number {found.log_likelihood:.3f} nats")
     if found.diverged:
-        console.print(f"{100 * found.diverged:.1f} % of simulated samples diverged")
+        lost = f", {100 * found.lost:.1f} % of measured ones under every Draw" if found.lost else ""
+        console.print(f"{100 * found.diverged:.1f} % of simulated samples diverged{lost}")

@@ -17,7 +17,7 @@ from rich.table import Table
 from dr_env.cli.train import Settings as Pairs
 from dr_env.cli.train import read_settings
 from dr_env.envs import Objective, VectorEnv, as_spec, known_task, make_task, task_name
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, StorageError
 from dr_env.files import check_writable
 from dr_env.spec import Spec
 from dr_env.tuning import Ledger
@@ -95,6 +95,8 @@ def search(
     else:
         _share(out, budget, workers, threads, task)
     show(out)
+    if not (out / "tuned.yaml").exists():
+        raise DREnvError(f"{out}: no policy had a return on the target, so there is no result")
 
 
 def begins(task: str | None, folder: Path, **settings: object) -> TypeGuard[str]:
@@ -202,6 +204,8 @@ def work(folder: Path, budget: int, threads: int, quiet: bool) -> None:
                 try:
                     steps, seconds = objective.train(trial.spec, trial.run, trial.warm_start)
                     returns, tried = objective.evaluate(trial.run, target, study.settings.episodes, trial.number)
+                except (StorageError, OSError, MemoryError):
+                    raise  # of this machine, which says nothing of the Spec: the trial stays open
                 except Exception as error:
                     # a policy that crashes is evidence as well; the study goes on without it
                     crashes += 1

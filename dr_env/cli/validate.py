@@ -9,6 +9,7 @@ import tyro
 from rich.progress import TaskID
 
 from dr_env.cli.bars import bars
+from dr_env.errors import DREnvError
 from dr_env.export.validate import FILES
 from dr_env.export.validate import validate as read_back
 
@@ -25,6 +26,8 @@ def validate(folder: tyro.conf.Positional[Path], *, limit: int = 20) -> None:
         folder: The dataset, or an export's folder with one for each format.
         limit: How many findings to print of each format.
     """
+    if limit < 0:
+        raise DREnvError(f"--limit: got {limit}, expected 0 or more")
     with bars(transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 

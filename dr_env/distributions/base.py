@@ -61,10 +61,12 @@ class Distribution(ABC):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, list | tuple):
+            if value is None and field.default is None:
+                continue
+            if isinstance(value, list | tuple) and "tuple" in str(field.type):
                 numbers = tuple(self._number(f"{_key(field)}[{i}]", v) for i, v in enumerate(value))
                 object.__setattr__(self, field.name, numbers)
-            elif value is not None:
+            else:
                 object.__setattr__(self, field.name, self._number(_key(field), value))
         self._validate()
 

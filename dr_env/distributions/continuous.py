@@ -89,6 +89,8 @@ class LogUniform(Distribution):
             raise self._error("low", self.low, "a number above 0")
         if self.high < self.low:
             raise self._error("high", self.high, f"a number not below low = {self.low:g}")
+        if math.isinf(self.high / self.low):
+            raise self._error("high", self.high, f"one less than 1e308 times low = {self.low:g}")
 
     def quantile(self, uniform: ArrayLike) -> Array:
         ratio = math.log(self.high / self.low)
@@ -224,7 +226,10 @@ class TruncatedNormal(Distribution):
 
     def mean(self) -> float:
         a, b, sign = self._limits()
-        return self.mean_ + sign * self.std * (_density(a) - _density(b)) / self._mass()
+        # density(a) - density(b), without the digits that a narrow box would lose
+        fall = (self.high - self.low) / self.std * (a + b) / 2
+        edge = math.copysign(_density(min(abs(a), abs(b))) * -math.expm1(-abs(fall)), fall)
+        return min(max(self.mean_ + sign * self.std * edge / self._mass(), self.low), self.high)
 
     def tunables(self, bounds: tuple[float, float] | None = None) -> tuple[Tunable, ...]:
         least, most = bounds or (self.low, self.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import operator
 import re
@@ -17,6 +18,7 @@ from dr_env.errors import DREnvError, unknown_name
 Array = NDArray[np.float64]
 _CLIP = re.compile(r"(?:exp\()?clip\(.*, ([-+.e\d]+), ([-+.e\d]+)\)+")
 _LONG = 120  # characters of a formula that an error shows
+_WORD = re.compile(r"[^\W\d]\w*")
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -55,7 +57,7 @@ class Formula:
     """A formula such as `1 + 0.1 * payload` or `0.2 if depth > 3 else posterior.mass`.
 
     It may hold numbers, names (`posterior.mass` is one too), `+ - * / **`, comparisons, `a if b else c`
-    and the functions of `FUNCTIONS`; it is never handed to Python's own `eval`.
+    and the functions of `FUNCTIONS`; it is never handed to Python's own `eval`. Names are read as they are written.
 
     Args:
         text: the formula.
@@ -71,12 +73,16 @@ class Formula:
             names: list[str] = []
             self._check(self._tree, names)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            reserved = [word for word in _WORD.findall(text) if keyword.iskeyword(word) and word not in ("if", "else")]
+            if reserved:
+                raise DREnvError(f"in {text!r}: no name can be '{reserved[0]}', a word of Python's") from error
             shown = repr(text) if len(text) < _LONG else f"{text[:_LONG]!r}... ({len(text)} characters)"
             raise DREnvError(f"got {shown}, expected a formula such as 1 + 0.1 * payload") from error
         self.names = tuple(dict.fromkeys(names))
         """The names it reads, in order of appearance."""
 
     def _check(self, node: ast.expr, names: list[str]) -> None:
+        _respell(node, self.text)
         name = _name(node)
         if name is not None:
             names += [name] if name not in CONSTANTS else []
@@ -104,6 +110,15 @@ class Formula:
         """The formula's value, broadcast over the arrays given; not finite where it has none."""
         with np.errstate(all="ignore"):
             return np.asarray(_value(self._tree, given), np.float64)
+
+
+def _respell(node: ast.expr, text: str) -> None:
+    """Gives a name the letters of the text, some of which Python's parser replaces (NFKC)."""
+    if isinstance(node, ast.Name):
+        node.id = ast.get_source_segment(text, node) or node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        _respell(node.value, text)
+        node.attr = (ast.get_source_segment(text, node) or node.attr).rpartition(".")[2].strip()
 
 
 def _name(node: ast.expr) -> str | None:

@@ -163,8 +163,14 @@ class JointNormal(Joint):
 
     def _box(self) -> tuple[Array, Array]:
         low, high = self._limits()
-        spread = 2.576 * np.sqrt(np.diag(np.array(self.covariance)))
-        return np.maximum(low, np.array(self.mean_) - spread), np.minimum(high, np.array(self.mean_) + spread)
+        mean, std = np.array(self.mean_), np.sqrt(np.diag(np.array(self.covariance)))
+        ends = np.array([np.maximum(low, mean - 2.576 * std), np.minimum(high, mean + 2.576 * std)])  # (2, size)
+        beyond = (mean < low) | (mean > high)  # where the box holds no more than a tail
+        if beyond.any():
+            a, b = ((limit - mean) / std for limit in (low, high))
+            tails = scipy.stats.truncnorm.ppf([[0.005], [0.995]], a, b, mean, std)
+            ends = np.where(beyond, tails, ends)
+        return ends[0], ends[1]
 
     def narrowed(self, share: float, centre: float) -> JointNormal:
         """Narrower about its own mean, or where its box leaves that out, the mean of what is inside.

@@ -36,7 +36,7 @@ class ParameterVector:
     ) -> ParameterVector:
         """Collects the numbers of named distributions, as `entry.number`.
 
-        Raises DREnvError when a number lies outside the bounds given for its entry.
+        Raises DREnvError when a number lies outside the bounds given for its entry, or two have one name.
         """
         names: list[str] = []
         tunables: list[Tunable] = []
@@ -50,6 +50,8 @@ class ParameterVector:
                     )
                 if tunable.log and tunable.low <= 0:
                     raise DREnvError(f"{name}: bounds start at {tunable.low:g}, expected above 0 (log scale)")
+                if name in names:
+                    raise DREnvError(f"{name}: two numbers have this name, one of them of '{entry}'; rename the entry")
                 names.append(name)
                 tunables.append(tunable)
         return cls(tuple(names), tuple(tunables))

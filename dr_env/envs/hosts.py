@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dr_env.binding import DIVERGED, Plan
 from dr_env.envs.env import Env
+from dr_env.envs.initial import sensor_buffers
 from dr_env.envs.keys import EpisodeKeys
 from dr_env.envs.layout import Layout
 from dr_env.envs.redraw import Redraws
@@ -149,12 +150,11 @@ class ModelHost:
         self._layout = Layout(env.observation_space)
         self._model, self._data = _model_and_data(env)
         self.plan = spec.bind(self._model, self._layout.names)
-        told = _dt(env, self._model)
-        self._dt = told or float(self._model.opt.timestep)
+        self._dt = _dt(env, self._model)
         self.redraws = Redraws(self.plan, self._dt, 1)
         space = env.action_space
         self._acts = isinstance(space, gym.spaces.Box) and space.shape == (self._model.nu,)
-        self._refuse_actions()
+        self._refuse_entries()
         self._effects = self._connected()
         self._columns: Columns | None = None
         # where Gymnasium's environments start, which they read from the model once
@@ -164,7 +164,7 @@ class ModelHost:
         self._keys = EpisodeKeys(1)
         self._warned = 0
         self._began = 0.0
-        self._unmeasured = [] if told else self._timed()
+        self._unmeasured = self._timed()
         hook = getattr(env.unwrapped, "add_extra_hook", None)
         if callable(hook):
             hook("after_compile", self._compiled)
@@ -188,12 +188,19 @@ class ModelHost:
         drawn = [name for name, drawn in self._spec.drawn.items() if drawn.trigger == "interval"]
         return drawn + [entry.name for entry in self.plan.entries if entry.field.array.startswith(_TIMED)]
 
-    def _refuse_actions(self) -> None:
-        for entry in self.plan.entries if not self._acts else ():
-            if entry.field.kind == "action":
+    def _refuse_entries(self) -> None:
+        """Refuses what changes pictures, which the environment renders by itself, and actions of other forms."""
+        for entry in self.plan.entries:
+            where = self._spec.where(entry.name, "select")
+            if entry.field.kind in ("image", "depth"):
                 raise DREnvError(
-                    f"{self._spec.where(entry.name, 'select')}: an action of {self._env} is "
-                    f"{self._env.action_space}, expected {self._model.nu} numbers, one for each actuator"
+                    f"{where}: got {entry.field.kind} '{entry.matches[0]}', whose {entry.field.name} nothing would "
+                    f"show: {self._env} renders by itself; expected a dr_env.Env, or a Spec without the entry"
+                )
+            if entry.field.kind == "action" and not self._acts:
+                raise DREnvError(
+                    f"{where}: an action of {self._env} is {self._env.action_space}, expected {self._model.nu} "
+                    "numbers, one for each actuator"
                 )
 
     def change(self, spec: Spec) -> None:
@@ -208,6 +215,8 @@ class ModelHost:
         self._write(columns)
         # an environment that sets qpos and qvel alone would carry warm starts, activations and buffers over
         mujoco.mj_resetData(self._model, self._data)
+        if columns is not None and "sensor_delay" in self.plan.nominal:
+            self._model.sensor_delay[:] = 0  # so that the first observation is read without one
         self._effects.begin(_ONE, keys.seeds, keys.environments, keys.episodes)
         self._warned = 0
 
@@ -244,6 +253,14 @@ class ModelHost:
         self._write(self._columns)
         self._effects.begin(_ONE, self._keys.seeds, self._keys.environments, self._keys.episodes - np.uint64(1))
 
+    def _measure_sensors(self, columns: Columns) -> None:
+        """Fills the buffers of delayed sensors with what they read without a delay, as those of `Env` begin."""
+        self._model.sensor_delay[:] = 0
+        mujoco.mj_forward(self._model, self._data)
+        kept, measured = sensor_buffers(self._model)
+        self._data.history[kept] = self._data.sensordata[measured]
+        self._model.sensor_delay[:] = self.plan.realise(columns, frozenset({"sensor_delay"}))["sensor_delay"][0]
+
     def check(self) -> None:
         """Refuses an environment that has replaced its model, which lost the Draw; follows one with new data."""
         model, data = _model_and_data(self._env)
@@ -257,18 +274,19 @@ class ModelHost:
             self._effects = self._connected()
             self._again()
             self._warned = self._warnings()
+        if self._columns is not None and "sensor_delay" in self.plan.nominal:
+            self._measure_sensors(self._columns)
 
     def measure(self) -> None:
-        """After the first step: refuses an environment that takes more than a timestep and does not say so."""
-        if not self._unmeasured:
-            return
-        (first, *_), self._unmeasured = self._unmeasured, []
+        """After the first step: refuses an environment that takes longer than it says, or than a timestep."""
         passed = self._data.time - self._began
-        if abs(passed - self._dt) > self._dt / 2:
+        if self._unmeasured and abs(passed - self._dt) > self._model.opt.timestep / 2:
             raise DREnvError(
-                f"{self._spec.where(first)}: depends on the seconds between two actions, of which {self._env} says "
-                f"nothing and takes {passed:g}; give the environment an attribute `dt` of {passed:g}"
+                f"{self._spec.where(self._unmeasured[0])}: depends on the seconds between two actions, of which "
+                f"{self._env} takes {passed:g} and not {self._dt:g}; give the environment an attribute `dt` of "
+                f"{passed:g}, or put the wrapper that repeats actions outside"
             )
+        self._unmeasured = []
 
     def read(self, observation: Any) -> Any:
         """What the Spec's sensors make of an observation."""
@@ -314,8 +332,8 @@ def _model_and_data(env: gym.Env[Any, Any]) -> tuple[mujoco.MjModel, mujoco.MjDa
     )
 
 
-def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float | None:
-    """Seconds between two actions in the environment's own words, or None."""
+def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float:
+    """Seconds between two actions in the environment's own words, or else a timestep."""
     base = env.unwrapped
     for holder in (base, getattr(base, "_env", None)):  # where Shimmy keeps dm_control's environment
         for name in ("dt", "control_timestep"):
@@ -324,4 +342,4 @@ def _dt(env: gym.Env[Any, Any], model: mujoco.MjModel) -> float | None:
             if isinstance(found, Real) and float(found) > 0:
                 return float(found)
     steps = getattr(base, "frame_skip", None)
-    return steps * float(model.opt.timestep) if isinstance(steps, int) and steps > 0 else None
+    return (steps if isinstance(steps, int) and steps > 0 else 1) * float(model.opt.timestep)

@@ -22,6 +22,18 @@ _NONE = mujoco.mjtStage.mjSTAGE_NONE
 _RESET_READS = frozenset({"qpos0", "body_pos", "body_quat"})  # numbers of a model that a reset's state is made of
 
 
+def sensor_buffers(model: mujoco.MjModel) -> tuple[Ids, Ids]:
+    """Where `history` keeps the readings of delayed sensors, and which of `sensordata` each of them is."""
+    kept: list[int] = []
+    measured: list[int] = []
+    for sensor in np.flatnonzero(model.sensor_history[:, 0]).tolist():
+        samples, width = int(model.sensor_history[sensor, 0]), int(model.sensor_dim[sensor])
+        first = int(model.sensor_historyadr[sensor]) + 2 + samples
+        kept += range(first, first + samples * width)
+        measured += [*range(model.sensor_adr[sensor], model.sensor_adr[sensor] + width)] * samples
+    return np.array(kept, np.intp), np.array(measured, np.intp)
+
+
 class InitialState:
     """Resets the simulations of a batch, and writes state fields and what follows from them.
 
@@ -65,15 +77,7 @@ class InitialState:
             columns += range(first, first + samples)
             owners += [actuator] * samples
         self._columns, self._owners = np.array(columns, np.intp), np.array(owners, np.intp)
-        # of the readings of delayed sensors: where they are kept in the history, and which of sensordata they are
-        kept: list[int] = []
-        measured: list[int] = []
-        for sensor in np.flatnonzero(model.sensor_history[:, 0]).tolist():
-            samples, width = int(model.sensor_history[sensor, 0]), int(model.sensor_dim[sensor])
-            first = int(model.sensor_historyadr[sensor]) + 2 + samples
-            kept += range(first, first + samples * width)
-            measured += [*range(model.sensor_adr[sensor], model.sensor_adr[sensor] + width)] * samples
-        self._kept, self._measured = np.array(kept, np.intp), np.array(measured, np.intp)
+        self._kept, self._measured = sensor_buffers(model)
 
     def given(self, count: int, options: Mapping[str, Any]) -> dict[str, Array]:
         """The `qpos` and `qvel` among reset options for `count` simulations, one row for all or one for each.

@@ -61,6 +61,8 @@ class EpisodeKeys:
                 return False
             self._take(ids, _given(seed, source), ids)
             return True
+        if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+            raise DREnvError(f"seed: got {seed!r}, expected a whole number, or one for each environment")
         if len(seed) != len(self.seeds):
             raise DREnvError(f"seed: got {len(seed)} seeds, expected one or {len(self.seeds)}")
         fresh = [i for i in ids.tolist() if seed[i] is not None or not self._seeded[i]]

@@ -24,7 +24,8 @@ def return_of_log(task: Task, path: Path) -> tuple[float, int]:
 
     A column `reward` is added up. Without one the task's reward judges each pair of rows one after the other,
     which are a control step apart: from columns such as `qpos.hinge` and `qvel.hinge`, named as observations
-    are, and `action[0]`, the action in force from its row on. Tasks whose reward reads more than positions
+    are, and `action[0]`, the action in force from its row on. So n steps are n + 1 rows, the last of the final state,
+    whose action is not read. Tasks whose reward reads more than positions
     and velocities need `reward`.
 
     Raises:

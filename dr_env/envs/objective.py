@@ -15,7 +15,7 @@ from dr_env.envs.registration import make_task
 from dr_env.envs.rollout import rollout
 from dr_env.envs.trainer import TrainRequest, make_trainer
 from dr_env.envs.vector import VectorEnv
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, StorageError
 from dr_env.rng import digest
 from dr_env.spec import Spec
 
@@ -50,6 +50,8 @@ class Objective:
         request = self._request(spec, run, warm_start)
         try:
             trainer.resume(run, None, self.quiet)
+        except StorageError:
+            raise
         except DREnvError:  # nothing there yet, or nothing whole
             trainer.train(request)
         return trainer.load(run).steps, time.perf_counter() - began

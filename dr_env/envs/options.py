@@ -30,15 +30,20 @@ def chosen(mask: object, num_envs: int) -> Ids:
     return np.flatnonzero(which)
 
 
-def given_draws(given: object, ids: Ids) -> Sequence[Mapping[str, Any]]:
-    """Draws for the environments `ids`: from one for all, one for each, or the `info["dr"]` of many environments."""
+def given_draws(given: object, ids: Ids, num_envs: int) -> Sequence[Mapping[str, Any]]:
+    """Draws for the environments `ids` of `num_envs`: from one for all, one for each, or the `info["dr"]` of all."""
     count = len(ids)
     draws = [given] * count if isinstance(given, Mapping) else given
     masks = {name for name in given if name[:1] == "_" and name[1:] in given} if isinstance(given, Mapping) else None
     if isinstance(given, Mapping) and masks:
         columns = {name: np.asarray(value) for name, value in given.items() if name not in masks}
         told = np.logical_and.reduce([np.asarray(given[name], bool) for name in masks])
-        if told.ndim != 1 or ids.max() >= len(told) or not told[ids].all():
+        if told.shape != (num_envs,):
+            raise DREnvError(
+                f"draw: got an info of {told.size} environments, expected one of {num_envs}; a vector of Gymnasium's "
+                "gives each of its environments the same options: reset each by itself, or use a dr_env.VectorEnv"
+            )
+        if not told[ids].all():
             raise DREnvError(
                 f"draw: got an info that tells the Draws of environments {np.flatnonzero(told).tolist()}, "
                 f"expected those of {ids.tolist()}; `draws` of the environment has all"

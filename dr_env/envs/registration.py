@@ -70,7 +70,7 @@ def known_task(name: str, source: str | Path) -> Task:
     if name not in _entry_points() and name not in _FROM_FILES:
         raise DREnvError(
             f"{source}: {unknown_name('task', name, task_names())}; if it is the task of a Python file, name the file "
-            "in the command: --task FILE"
+            "in the command: --task FILE, or `dr-env train FILE --resume RUN`"
         )
     return make_task(name)
 

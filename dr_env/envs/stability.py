@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dr_env.binding import Plan
 from dr_env.binding.build import compiled_names
 from dr_env.binding.indexing import BoundEntry
-from dr_env.envs.task import Task
+from dr_env.envs.task import Task, check_observations
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError
 from dr_env.records import Draw
@@ -64,7 +64,7 @@ def try_out(
     for build in range(builds):
         count = len(range(build, draws, builds))
         seeds = [digest("try", seed, build, i) >> 1 for i in range(count)]
-        env = VectorEnv(task, count, spec, compile_from=digest("try", seed, build) >> 1)
+        env = VectorEnv(task, count, spec, flat_goal=True, compile_from=digest("try", seed, build) >> 1)
         env.reset(seed=seeds)
         drawn = env.draws
         ended = _run(env, _actions(env, seed), progress)
@@ -92,7 +92,8 @@ def _run(env: VectorEnv, actions: NDArray[np.float32], progress: Progress | None
     ended = np.full(env.num_envs, -1)
     running = np.ones(env.num_envs, bool)
     for step, action in enumerate(actions, 1):
-        *_, terminated, truncated, info = env.step(action)
+        observations, _, terminated, truncated, info = env.step(action)
+        check_observations(env.task, env.model, observations)
         ended[running & info.get("dr_failure", False)] = step
         running &= ~(terminated | truncated)
         if progress is not None:
@@ -123,7 +124,7 @@ def _blame(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.fl
         names.append(group)
         variants.append(variant)
     if names:
-        env = VectorEnv(task, len(names), spec, compile_from=draw)
+        env = VectorEnv(task, len(names), spec, flat_goal=True, compile_from=draw)
         env.reset(seed=[seed] * len(names), options={"draw": variants})
         ended = _run(env, np.repeat(actions, len(names), axis=1))
         culprits += [name for group, step in zip(names, ended.tolist(), strict=True) if step < 0 for name in group]
@@ -140,7 +141,7 @@ def _harmless(plan: Plan, bound: BoundEntry, draw: Draw) -> NDArray[np.float64]:
 def _holds(task: Task, spec: Spec, draw: Draw, seed: int, actions: NDArray[np.float32]) -> bool:
     """Whether the simulation of a Draw holds on the model that is compiled by it."""
     try:
-        env = VectorEnv(task, 1, spec, compile_from=draw)
+        env = VectorEnv(task, 1, spec, flat_goal=True, compile_from=draw)
         env.reset(seed=[seed], options={"draw": Draw(dict(draw))})
     except DREnvError:
         return False  # physics does not allow it beside the other values

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import JOINT_WIDTHS
+from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 
 Array = NDArray[np.float64]
@@ -127,6 +128,17 @@ class Task(ABC):
     def file(self, name: str) -> Path:
         """A file of the task's folder, such as `randomization.yaml`."""
         return Path(inspect.getfile(type(self))).parent / name
+
+
+def check_observations(task: Task, model: mujoco.MjModel, observations: Array) -> None:
+    """Raises DREnvError where an observation, of (n, observations), is no finite number."""
+    if np.isfinite(observations).all():
+        return
+    environment, number = np.argwhere(~np.isfinite(observations))[0].tolist()
+    raise DREnvError(
+        f"observe: environment {environment} got {observations[environment, number]} for "
+        f"'{task.observation_names(model)[number]}', expected finite numbers"
+    )
 
 
 def state_names(model: mujoco.MjModel) -> tuple[list[str], list[str]]:

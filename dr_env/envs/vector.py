@@ -23,7 +23,7 @@ from dr_env.envs.options import check_options, chosen, given_draws
 from dr_env.envs.pictures import PictureTaker
 from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.envs.redraw import Redraws
-from dr_env.envs.task import Task
+from dr_env.envs.task import Task, check_observations
 from dr_env.envs.view import Context, Observation, View
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
@@ -42,10 +42,9 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     observation. Every random number is keyed by (seed, environment, episode, name), so an
     environment's episodes do not depend on how many run beside it, nor on the number of threads.
 
-    `info["dr"]` holds the Draws of the environments that were reset, as columns with Gymnasium's
-    masks; `reset(options=...)` takes `draw` (one for all, or one for each environment), `qpos` and
-    `qvel` to start from, and `reset_mask`. A simulation that diverges ends its own episode with
-    `info["dr_failure"]`.
+    `info["dr"]` holds the Draws of the environments that were reset, as columns with Gymnasium's masks;
+    `reset(options=...)` takes `draw` (one for all, or one for each environment), `qpos` and `qvel` to start from, and
+    `reset_mask`. A simulation that diverges ends its own episode with `info["dr_failure"]`.
 
     Args:
         task: what to do.
@@ -196,10 +195,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         check_options(options)
         ids = self._all if options.get("reset_mask") is None else chosen(options["reset_mask"], self.num_envs)
         self._seed(seed, ids)
-        columns = None
-        if options.get("draw") is not None:
-            columns = self.plan.columns_from(given_draws(options["draw"], ids))
+        draws = options.get("draw")
+        columns = None if draws is None else self.plan.columns_from(given_draws(draws, ids, self.num_envs))
         self._begin(ids, columns, self._start.given(len(ids), options))
+        check_observations(self.task, self.model, self._last)
         return self._shown(), draw_info(self._columns, ids, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None, ids: Ids) -> None:
@@ -331,6 +330,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         if actions.shape != self.action_space.shape:
             raise DREnvError(f"actions: got shape {actions.shape}, expected {self.action_space.shape}")
         if not np.isfinite(actions).all():
+            check_observations(self.task, self.model, self._last)  # no policy makes numbers of what is none
             worst = int(np.argwhere(~np.isfinite(actions))[0][0])
             raise DREnvError(f"actions: environment {worst} got {actions[worst].tolist()}, expected finite numbers")
 

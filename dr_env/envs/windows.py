@@ -39,6 +39,7 @@ class Windows:
     offset: Array  # (K,) s since the window's start
     measured_qpos: Array  # (K, nq), NaN where not measured
     measured_qvel: Array  # (K, nv)
+    gain: Array  # (W, nv) how many times the positions' white noise estimated velocities at the start have, 1/s
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -59,8 +60,13 @@ class Windows:
         return dataclasses.replace(self, qpos=qpos, qvel=self.qvel + direction[model.nv :])
 
     def blurred(self, model: mujoco.MjModel, noise: Array, rng: np.random.Generator) -> Windows:
-        """The same windows from states that are as far off as measured ones are: white noise, (2 nv,) deviations."""
-        off = rng.normal(size=(len(self), 2 * model.nv)) * noise
+        """The same windows from states that are as far off as measured ones are: white noise, (2 nv,) deviations.
+
+        Velocities that were estimated from positions have `gain` times the noise of these.
+        """
+        deviations = np.tile(noise, (len(self), 1))
+        deviations[:, model.nv :] = np.where(self.gain > 0, self.gain * noise[: model.nv], noise[model.nv :])
+        off = rng.normal(size=deviations.shape) * deviations
         qpos = self.qpos.copy()
         for state, way in zip(qpos, off[:, : model.nv].copy(), strict=True):
             mujoco.mj_integratePos(model, state, way, 1.0)
@@ -100,6 +106,7 @@ def cut(model: mujoco.MjModel, logs: Sequence[Log], window: float, stride: float
         offset=np.concatenate([part[0] for part in samples]),
         measured_qpos=np.concatenate([logs[i].qpos[first + 1 : last + 1] for i, first, last in chosen]),
         measured_qvel=np.concatenate([logs[i].qvel[first + 1 : last + 1] for i, first, last in chosen]),
+        gain=np.stack([logs[i].gain[first] for i, first, _ in chosen]),
     )
 
 

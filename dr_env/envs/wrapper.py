@@ -83,6 +83,10 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             self._coming = EpisodeKeys(1)
             self._coming.seed(digest("evaluate"))
 
+    def set_mode(self, mode: Mode) -> None:
+        """Sets `mode`, by a method that is found through the wrappers outside: SB3's `env_method("set_mode", mode)`."""
+        self.mode = mode
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Randomizes the model, then resets the environment in full; `info["dr"]` holds the Draw."""
         options = dict(options or {})
@@ -108,7 +112,7 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
             # the environment's own generator stays untouched: randomization changes none of its numbers
             self._keys.seed(seed)
         if given is not None:
-            return self.plan.columns_from(given_draws(given, _ONE))
+            return self.plan.columns_from(given_draws(given, _ONE, 1))
         if self.mode == "nominal":
             return None
         return self.plan.sample_columns(self._keys.seeds, self._keys.environments, self._keys.episodes)[0]
@@ -117,10 +121,10 @@ class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         """Steps the environment, through the Spec's sensors and action channel; `info["dr"]` holds a new Draw."""
         redrawn = {"dr": self.draw} if self._redraw() else {}
         observation, reward, terminated, truncated, info = self.env.step(self._host.send(action))
-        self._host.measure()
         info = {**info, **redrawn}
         if self._host.diverged():  # MuJoCo has started anew, so this observation is of no use
             return self._last, 0.0, True, truncated, {**info, "dr_failure": True}
+        self._host.measure()
         self._last = self._host.read(observation)
         return self._last, reward, terminated, truncated, info
 

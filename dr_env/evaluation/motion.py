@@ -31,14 +31,16 @@ class MotionScore:
 
     Args:
         windows: how many simulations each Draw took part in.
-        rmse: of the Spec's middle, by coordinate.
+        rmse: of the Spec's middle, by coordinate; infinite where it diverged in some window.
         bodies: mean position error in m and in widths, and mean rotation error in degrees, by free body; each
             window's mean, then the mean over windows.
         coverage: the share of measured numbers within the ensemble's middle 50 and 90 %, by coordinate.
         rest: the share of windows whose last position is within the ensemble's 90 % region, by free body.
         spread: the ensemble's standard deviation, root mean square, by coordinate.
-        log_likelihood: of a measured number, in nats, on average: a normal with the ensemble's mean and variance.
+        log_likelihood: of a measured number, in nats, on average: a normal with the ensemble's mean and variance;
+            minus infinity where a number was measured at which every Draw diverged.
         diverged: the share of simulations that diverged.
+        lost: the share of measured numbers at which every Draw diverged.
     """
 
     windows: int
@@ -49,6 +51,7 @@ class MotionScore:
     spread: dict[str, float]
     log_likelihood: float
     diverged: float
+    lost: float
 
     def to_dict(self) -> dict[str, Any]:
         """The scores as plain data for JSON; what is not a number is null."""
@@ -85,13 +88,14 @@ def score_motion(
     """
     if measured is None:
         measured = np.asarray(~np.isnan(ensemble).all(axis=0))  # (k, m)
-    lost = np.isnan(ensemble)[:, measured]
+    middle = np.where(measured & np.isnan(middle), np.inf, middle)
+    diverged = np.isnan(ensemble)[:, measured]  # (n, measured numbers)
     with np.errstate(all="ignore"):
         rmse = np.sqrt(np.nanmean(middle**2, axis=0)) if not np.isnan(middle).all() else np.full(len(names), np.nan)
         told = np.asarray(~np.isnan(ensemble).all(axis=0))  # where any simulation held
         mean = np.nanmean(np.where(told, ensemble, 0.0), axis=0)
         variance = np.nanvar(np.where(told, ensemble, 0.0), axis=0) + np.maximum(noise, _EXACT) ** 2
-    log_density = -0.5 * (mean**2 / variance + np.log(2 * np.pi * variance))
+    log_density = np.where(told, -0.5 * (mean**2 / variance + np.log(2 * np.pi * variance)), -np.inf)
     inside = {level: _inside(ensemble, noise, level) for level in LEVELS}
     return MotionScore(
         windows=len(np.unique(window)),
@@ -104,8 +108,9 @@ def score_motion(
         },
         rest={body.name: _rest(ensemble, window, noise, body) for body in bodies},
         spread=dict(zip(names, _spread(ensemble, measured & told).tolist(), strict=True)),
-        log_likelihood=float(log_density[measured & told].mean()) if (measured & told).any() else float("nan"),
-        diverged=float(lost.mean()) if lost.size else 0.0,
+        log_likelihood=float(log_density[measured].mean()) if measured.any() else float("nan"),
+        diverged=float(diverged.mean()) if diverged.size else 0.0,
+        lost=float(diverged.all(axis=0).mean()) if diverged.size else 0.0,
     )
 
 

@@ -98,8 +98,10 @@ class Maker:
 
     def finish(self) -> dict[str, Any]:
         """Writes what belongs to the whole dataset; returns what the manifest says of it."""
-        for writer in self.writers:
-            writer.finish(self._store, self._root / writer.name)
+        try:
+            self._store.finish(self.writers)
+        except OSError as error:
+            raise _explained(self._root, error) from error
         frames, candidates, refused = self._request.layout.frames, 0, 0
         missed = []
         for record in self._store:

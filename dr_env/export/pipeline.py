@@ -15,7 +15,7 @@ from typing import Any
 from dr_env.errors import DREnvError
 from dr_env.export.maker import Maker
 from dr_env.export.manifest import Manifest
-from dr_env.export.page import PAGE, write_page
+from dr_env.export.page import CARD, PAGE, write_page
 from dr_env.export.pool import Pool
 from dr_env.export.request import ExportRequest
 from dr_env.export.store import PARTIAL, Store, checksum, sweep
@@ -27,6 +27,7 @@ Progress = Callable[[int, int, int], None]
 
 _BLOCK = 16  # frames a job, at most
 _PATIENCE_S = 30.0  # with workers of a run that was killed
+_OURS = "ours"  # a mark: what is here while there is no manifest is an export's, which was killed at its start
 _LEAST = {".png": 0.2, ".jpg": 0.03}  # bytes a pixel that even dull images take
 _TRIAL = 32  # frames after which the size of all is known well enough
 
@@ -86,6 +87,7 @@ class _Run:
     def __init__(self, request: ExportRequest, root: Path, overwrite: bool, progress: Progress) -> None:
         self._request, self._root, self._progress = request, root, progress
         self._store = Store(root, request.layout)
+        self._mark = root / PARTIAL / _OURS
         for folders in (".", "*", "*/*"):  # where files are written that are in no shard
             sweep(root, folders)
         self._known = self._begun(overwrite)
@@ -96,13 +98,12 @@ class _Run:
     def _begun(self, overwrite: bool) -> Manifest | None:
         """The manifest of a dataset that is there, which must be the one that is asked for."""
         others = [path for path in self._root.iterdir() if path.name != PARTIAL]
-        if not (self._root / "manifest.json").exists():
-            if others:
-                raise DREnvError(f"{self._root}: holds other files, such as {others[0].name}; choose an empty --out")
-            _clear(self._root / PARTIAL)
-            return None
-        if overwrite:
-            for path in [*others, *(self._root / PARTIAL).iterdir()]:
+        whole = (self._root / "manifest.json").exists()
+        if not whole and others and not self._mark.exists():
+            raise DREnvError(f"{self._root}: holds other files, such as {others[0].name}; choose an empty --out")
+        if not whole or overwrite:
+            self._mark.touch()
+            for path in [*others, self._root / PARTIAL]:
                 _clear(path)
             return None
         manifest = Manifest.load(self._root)
@@ -122,12 +123,14 @@ class _Run:
         layout = self._request.layout
         if self._known:
             self._mend(self._known)
+        else:
+            self._check_space(layout.frames)
         missing = {shard: frames for shard in range(layout.shards) if (frames := self._store.missing(shard))}
         unsealed = [shard for shard in range(layout.shards) if not self._store.sealed(shard)]
         left = sum(map(len, missing.values()))
         if self._known and self._known.complete and not unsealed:
             self._progress(layout.frames, layout.frames, 0)
-            if not (self._root / PAGE).exists():
+            if not ((self._root / PAGE).exists() and (self._root / CARD).exists()):
                 write_page(self._root)
             return Summary(self._known, 0, self._notes)
         self._check_space(left)
@@ -155,11 +158,15 @@ class _Run:
                 self._sealed(manifest, shard)
         if manifest.complete and len(manifest.shards) < self._request.layout.shards:
             manifest.result = None
+        elif manifest.complete and (trouble := self._store.rest_damage()):
+            self._notes.append(f"{trouble}: wrote what belongs to no shard again")
+            manifest.result = None
 
     def _opened(self, provenance: dict[str, str]) -> Manifest:
         """The manifest, once it is known what renders."""
         if self._known is None:
             self._known = Manifest(self._request, provenance)
+            self._mark.touch()
         elif different := self._known.differences(provenance):
             raise DREnvError(
                 f"{self._root}: was begun elsewhere or by other versions, so its frames would not match: "
@@ -167,6 +174,7 @@ class _Run:
             )
         self._known.result = None
         self._known.save(self._root)
+        self._mark.unlink(missing_ok=True)
         return self._known
 
     def _sealed(self, manifest: Manifest, shard: int) -> None:
@@ -293,6 +301,8 @@ def _alone(root: Path) -> Iterator[None]:
 def _tidy(root: Path) -> None:
     """Removes `.partial` when it is of no use: the dataset is complete, or was not even begun."""
     begun = (root / "manifest.json").exists()
+    if not begun and (root / PARTIAL / _OURS).exists():
+        return
     if not begun or Manifest.load(root).complete:
         shutil.rmtree(root / PARTIAL)
     if not begun and not any(root.iterdir()):

@@ -17,7 +17,7 @@ from dr_env.export.example import Example
 from dr_env.export.layout import Layout
 from dr_env.export.overlay import class_colour, draw_labels
 from dr_env.export.source import FrameSource
-from dr_env.files import atomic_path, write_text
+from dr_env.files import atomic_path, check_replaceable, write_text
 from dr_env.records import Draw
 
 Pixels = NDArray[np.uint8]
@@ -72,19 +72,22 @@ def contact_sheet(pictures: Sequence[Pixels], columns: int = 4) -> Pixels:
     return sheet
 
 
-def write_sheet(path: Path, samples: Sequence[Sample], classes: Sequence[tuple[int, str]], title: str) -> None:
-    """Writes a sheet, as an image or, by the suffix .html, as a page that also shows each picture's Draw.
+def check_sheet(path: Path) -> None:
+    """Refuses what `write_sheet` could not write, before anything is rendered."""
+    if path.suffix.lower() not in (".png", ".jpg", ".html"):
+        raise DREnvError(f"{path}: got {path.suffix or 'no suffix'}, expected .png, .jpg or .html")
+    check_replaceable(path)
 
-    Raises DREnvError for another suffix.
-    """
+
+def write_sheet(path: Path, samples: Sequence[Sample], classes: Sequence[tuple[int, str]], title: str) -> None:
+    """Writes a sheet, as an image or, by the suffix .html, as a page that also shows each picture's Draw."""
+    check_sheet(path)
     if path.suffix.lower() == ".html":
         write_text(path, _page(samples, classes, title))
-    elif path.suffix.lower() in (".png", ".jpg"):
-        sheet = contact_sheet([sample.picture for sample in samples])
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(_encoded(sheet, path.suffix.lower()))
-    else:
-        raise DREnvError(f"{path}: got {path.suffix or 'no suffix'}, expected .png, .jpg or .html")
+        return
+    sheet = contact_sheet([sample.picture for sample in samples])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(_encoded(sheet, path.suffix.lower()))
 
 
 def _encoded(picture: Pixels, suffix: str) -> bytes:

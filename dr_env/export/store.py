@@ -3,6 +3,7 @@
     manifest.json  spec.yaml               how it was made
     frames/000000.jsonl                    a record for each frame of a shard
     checksums/000000.txt                   BLAKE2b, size and path of each of its files
+    checksums/rest.txt                     the same of the formats' files that belong to no shard, written at the end
     FORMAT/...                             as each format wants it
     .partial/000000/                       a shard in the making, laid out as above
 
@@ -16,7 +17,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dr_env.errors import DREnvError
@@ -85,6 +86,11 @@ class Store:
         """The checksums of a shard that is done."""
         return self.root / "checksums" / f"{shard:06d}.txt"
 
+    @property
+    def rest_file(self) -> Path:
+        """The checksums of files that belong to no shard."""
+        return self.root / "checksums" / "rest.txt"
+
     def _record_file(self, frame: int) -> Path:
         return self.staging(self.layout.place(frame)[0]) / "records" / f"{frame:09d}.json"
 
@@ -117,17 +123,25 @@ class Store:
             shutil.rmtree(folder / "records")
             sweep(folder, "**")
             names = sorted(path for path in folder.rglob("*") if path.is_file())
-            sums = (
-                f"{checksum(data := path.read_bytes())} {len(data)} {path.relative_to(folder).as_posix()}\n"
-                for path in names
-            )
-            write_text(folder / "checksums" / self.checksums_file(shard).name, "".join(sums))
+            write_text(folder / "checksums" / self.checksums_file(shard).name, _sums(folder, names))
             write_text(folder / _READY, "")
         for part in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "frames"):
             _move(part, self.root / part.name)
         if (folder / "frames").exists():
             _move(folder / "frames", self.root / "frames")
         shutil.rmtree(folder)
+
+    def finish(self, writers: list[Writer]) -> None:
+        """Writes what the dataset has beside its shards, all of which are in their places."""
+        of_shards: set[str] = set()
+        for shard in range(self.layout.shards):
+            of_shards |= {line.split(" ", 2)[2] for line in self.checksums_file(shard).read_text().splitlines()}
+        names: list[Path] = []
+        for writer in writers:
+            writer.finish(self, self.root / writer.name)
+            found = (path for path in (self.root / writer.name).rglob("*") if path.is_file())
+            names += [path for path in found if path.relative_to(self.root).as_posix() not in of_shards]
+        write_text(self.rest_file, _sums(self.root, sorted(names)))
 
     # reading
 
@@ -161,15 +175,25 @@ class Store:
         """What is wrong with a shard in its place, or None; looks at names, sizes and the records' checksum."""
         try:
             text = self.records_file(shard).read_bytes()
-            sums = self.checksums_file(shard).read_text().splitlines()
         except OSError as error:
             return f"{Path(error.filename).relative_to(self.root)}: {error.strerror}"
         if digest is not None and checksum(text) != digest:
             return f"{self.records_file(shard).relative_to(self.root)}: was changed or cut off"
-        for line in sums:
+        return self._damaged(self.checksums_file(shard))
+
+    def rest_damage(self) -> str | None:
+        """What is wrong with the files that belong to no shard, or None; looks at names and sizes."""
+        return self._damaged(self.rest_file)
+
+    def _damaged(self, sums: Path) -> str | None:
+        try:
+            lines = sums.read_text().splitlines()
+        except OSError as error:
+            return f"{sums.relative_to(self.root)}: {error.strerror}"
+        for line in lines:
             parts = line.split(" ", 2)
             if len(parts) != 3:
-                return f"{self.checksums_file(shard).relative_to(self.root)}: was cut off"
+                return f"{sums.relative_to(self.root)}: was cut off"
             path = self.root / parts[2]
             if not path.is_file():
                 return f"{parts[2]}: is missing"
@@ -193,6 +217,13 @@ class Store:
             with self.records_file(shard).open() as file:
                 for line in file:
                     yield json.loads(line)
+
+
+def _sums(root: Path, paths: Iterable[Path]) -> str:
+    """A line for each file: checksum, size and place."""
+    return "".join(
+        f"{checksum(data := path.read_bytes())} {len(data)} {path.relative_to(root).as_posix()}\n" for path in paths
+    )
 
 
 def _parse(path: Path, line: int) -> Record:

@@ -138,10 +138,16 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
     longest = min(round(_LAGS / period), len(slope) // 4)
     if longest < 1 or slope.std() == 0 or given.std() == 0:
         return
+    moved = (given - given.mean()) ** 2
+    if moved[longest:-longest].sum() < 0.5 * moved.sum():  # shifted, it would be compared without most of its motion
+        longest = 0
     core = slice(longest, len(slope) - longest)
     scores = np.array([_correlation(slope[core], np.roll(given, -lag)[core]) for lag in range(-longest, longest + 1)])
-    best = int(np.argmax(np.abs(scores))) - longest
-    score, at_zero = float(scores[best + longest]), float(scores[longest])
+    at_zero = float(scores[longest])
+    # what is shifted by half a period looks turned round, so a sign is opposite at once, or at no lag right
+    opposite = at_zero < -_ALIKE or (scores.min() < -_ALIKE and scores.max() < _ALIKE - _UNLIKE)
+    best = int(np.argmin(scores) if opposite else np.argmax(scores)) - longest
+    score = float(scores[best + longest])
     if abs(score) < _ALIKE:
         if _apart(np.interp(uniform, time, position)[width:-width], given):
             text = "does not follow the position's change; is it of another joint? Leave it out to be estimated"

@@ -16,7 +16,7 @@ from dr_env.logs.mapping import ANGLES, LENGTHS, POSITIONS, RATES, UNITS, Column
 from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values, gaps
 from dr_env.logs.sources import open_source
 from dr_env.logs.tables import Table, array, located, recordings
-from dr_env.logs.velocity import angular_velocity, derivative, held_mean, interpolate, runs, unwrapped, upright
+from dr_env.logs.velocity import angular_velocity, derivative, gain, held_mean, interpolate, runs, unwrapped, upright
 from dr_env.tuning.evidence import Log
 
 Array = NDArray[np.float64]
@@ -170,9 +170,11 @@ class _Recording:
             first, count = getattr(self._layout, kind)[joint]
             piece[kind][:, first : first + count] = values
         still = self._mapping.before == "rest" and samples[0] == 0
+        piece["gain"] = np.zeros(piece["qvel"].shape)
         self._estimate(time, piece, numbers, still)
         if still:
             piece["qvel"][0, ~np.isnan(piece["qvel"][0])] = 0.0
+            piece["gain"][0] = 0.0
         return time, piece
 
     def _time(self) -> Array:
@@ -342,12 +344,15 @@ class _Recording:
             if good.sum() < _LEAST:
                 continue
             linear = width - 4 if count in (3, 6) and width in (4, 7) else width
-            out = piece["qvel"][:, first : first + count]
+            out, noise = (piece[key][:, first : first + count] for key in ("qvel", "gain"))
             for run in runs(np.flatnonzero(good), time):  # nobody knows how it moved in a hole
                 led = before if run[0] == 0 else 0
                 at = np.concatenate((time[0] - period * np.arange(led, 0, -1), time[run]))
                 there = np.concatenate((np.repeat(position[:1], led, 0), position[run]))
+                name = f"{self._name} qpos[{joint}]"
                 if linear:
-                    out[run, :linear] = derivative(there[:, :linear], at, how, f"{self._name} qpos[{joint}]")[led:]
+                    out[run, :linear] = derivative(there[:, :linear], at, how, name)[led:]
+                    noise[run, :linear] = gain(at, how, False, led, name)[:, None]
                 if linear < width:
-                    out[run, linear:] = angular_velocity(there[:, linear:], at, how, self._name)[led:]
+                    out[run, linear:] = angular_velocity(there[:, linear:], at, how, name)[led:]
+                    noise[run, linear:] = gain(at, how, True, led, name)[:, None]

@@ -44,9 +44,13 @@ def runs(known: NDArray[np.intp], time: Array) -> list[NDArray[np.intp]]:
 
 def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) -> Array:
     """Body-frame rates (T, 3) of unit quaternions (T, 4), w first, as a free joint's qvel[3:6]."""
-    steps = rotation_between(quaternions[1:], quaternions[:-1]) / np.diff(time)[:, None]
+    return _smoothed(rotation_between(quaternions[1:], quaternions[:-1]), time, how, name)
+
+
+def _smoothed(turns: Array, time: Array, how: Velocity, name: str) -> Array:
+    """Rates (T, n) at samples of what turned between them, (T - 1, n); at both ends extrapolated, linearly."""
     middles = 0.5 * (time[1:] + time[:-1])
-    rates = interpolate(steps, middles, time)
+    rates = np.asarray(scipy.interpolate.make_interp_spline(middles, turns / np.diff(time)[:, None], k=1)(time))
     if how.method == "central" or len(time) < how.order + 2:
         return rates
     period = float(np.median(np.diff(time)))
@@ -54,6 +58,25 @@ def angular_velocity(quaternions: Array, time: Array, how: Velocity, name: str) 
     if length <= how.order:
         raise DREnvError(f"{name}: velocity.window {how.window:g} s holds {length} samples, expected more")
     return np.asarray(scipy.signal.savgol_filter(rates, length, how.order, axis=0))
+
+
+def gain(time: Array, how: Velocity, turns: bool, led: int, name: str) -> Array:
+    """How many times white noise of positions is in velocities estimated from them, (T - led,) in 1/s.
+
+    The norms of the rows of the linear estimate, found from combs: of samples so far apart that no estimate sees two.
+
+    Args:
+        time: (T,) of the samples.
+        how: the estimate.
+        turns: whether of orientations (`angular_velocity`), or else of numbers (`derivative`).
+        led: so many samples at the beginning are copies of the one after them.
+        name: of the positions, in messages.
+    """
+    period = float(np.median(np.diff(time)))
+    apart = min(2 * round(how.window / period / 2) + 9, len(time))
+    combs = np.eye(apart)[np.maximum(np.arange(len(time)) - led, 0) % apart]  # (T, apart)
+    seen = _smoothed(np.diff(combs, axis=0), time, how, name) if turns else derivative(combs, time, how, name)
+    return np.asarray(np.linalg.norm(seen[led:], axis=1))
 
 
 def unwrapped(values: Array) -> Array:

@@ -14,19 +14,23 @@ Lines = dict[tuple[str | int, ...], int]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that also reads 1e-3 and -.5 as numbers, and `on` and `off` as the words they are, as YAML 1.2 does."""
+    """Safe YAML whose plain words and numbers mean what they do in YAML 1.2: 1e-3 and -.5 are numbers and 010 is 10;
+    yes, off, 1:30 and 2026-11-30 are text. Only 1_000_000 is a number still."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, form) for tag, form in resolvers if first not in "oO" or not tag.endswith(":bool")]
+        first: [(tag, form) for tag, form in resolvers if tag.rpartition(":")[2] in ("null", "merge")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?)$"),
-    list("-+.0123456789"),
-)
+# the core schema of YAML 1.2.2, section 10.3.2; the first that matches counts
+for _tag, _form, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9_]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), list(_first))
 
 
 def read_yaml(path: str | Path) -> tuple[Any, Lines]:
@@ -60,6 +64,8 @@ def parse_yaml(text: str, source: str) -> tuple[Any, Lines]:
         where = f"{source}:{mark.line + 1}" if mark else source
         problem = getattr(error, "problem", None) or str(error)
         raise DREnvError(f"{where} not valid YAML, or cut off: {problem}") from error
+    except RecursionError:
+        raise DREnvError(f"{source}: nested too deeply, or an alias that holds itself") from None
     finally:
         loader.dispose()
     return data, lines

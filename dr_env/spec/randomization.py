@@ -126,8 +126,11 @@ class Spec(BaseModel):
             if name in spec.entries:
                 where = locate(source, lines, ("entries", name))
                 raise DREnvError(f"{where}: a variable has this name too; give one of them another")
+        groups = {f"share.{entry.share}" for entry in spec.entries.values() if entry.share is not None}
         for name in spec.drawn:
             where = locate(source, lines, ("variables" if name in spec.variables else "entries", name))
+            if name in groups:
+                raise DREnvError(f"{where}: a group that shares its draw is called so; give one of them another name")
             if name.startswith("_"):
                 raise DREnvError(f"{where}: begins with _, as the masks of `info` do; give it another name")
             if name in CONSTANTS:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dr_env.binding import compile_model
 from dr_env.envs import Env, GoalEnv, Task, VectorEnv
+from dr_env.envs.task import check_observations
 from dr_env.rng import generator
 from dr_env.spec import Spec
 
@@ -115,6 +116,7 @@ class TaskConformance:
         found = [(observations.copy(), np.zeros(count), np.zeros(count, bool))]
         for action in self._actions(env, self.steps):
             observations, rewards, ended, _, _ = env.step(action)
+            check_observations(task, env.model, observations)
             found.append((observations.copy(), rewards.copy(), ended.copy()))
         kinds = ("observations", "rewards", "ends")
         return {kind: np.array(part) for kind, part in zip(kinds, zip(*found, strict=True), strict=True)}

@@ -10,6 +10,7 @@ from dr_env.distributions import Distribution, Integer, LogUniform, Uniform
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Spec
 from dr_env.tuning.evidence import Kind
+from dr_env.tuning.ranges import with_ranges
 from dr_env.tuning.tuner import NoOptions, OptionsT, Tuner
 
 
@@ -71,7 +72,7 @@ class Uniform20(Baseline[NoOptions]):
                 least, most = max(least, drawn.bounds[0]), min(most, drawn.bounds[1])
             if least < most:
                 changed[name] = Uniform(least, most)
-        return self.prior.with_distributions(changed)
+        return with_ranges(self.prior, changed)
 
 
 class Wide(Baseline[NoOptions]):
@@ -92,7 +93,7 @@ class Wide(Baseline[NoOptions]):
             elif drawn.tunable and f"{name}.mean" in numbers:
                 mean = numbers[f"{name}.mean"]
                 changed[name] = Uniform(mean.low, mean.high)
-        return self.prior.with_distributions(changed)
+        return with_ranges(self.prior, changed)
 
 
 @dataclasses.dataclass(frozen=True)

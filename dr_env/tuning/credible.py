@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError
 from dr_env.tuning.latency import delays_of
 from dr_env.tuning.likelihood import LikelihoodTuner
-from dr_env.tuning.mixed import Mixed, States, fit
+from dr_env.tuning.mixed import Mixed, fit
 from dr_env.tuning.problem import Problem
 
 Array = NDArray[np.float64]
@@ -146,7 +146,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
         start: Mixed | None,
         iterations: int,
         lags: int = -1,
-        states: States | None = None,
+        states: Array | None = None,
     ) -> Mixed:
         options = self.options
         return fit(
@@ -159,5 +159,6 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             blocks=options.blocks,
             start=start,
             iterations=iterations,
+            chained=problem.chained,
             states=states,
         )

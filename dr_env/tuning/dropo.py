@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 _SIDE = 4.0  # of the cube that CMA-ES searches, as in the reference code
 _LEAST = 1e-5  # least standard deviation, of a parameter's range
 _MOST = 0.25  # greatest
+_ENDS = -2.0, 2.0  # standard deviations at which the normal is cut off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,8 @@ class DROPO(LikelihoodTuner[DROPOOptions]):
 
     Where the reference code differs from the paper we follow the code: samples are shared by all transitions, the
     search is over [0, 4] for each number, standard deviations in the logarithm between 1e-5 and a quarter of the
-    range (its `normalize` and `logstdevs`), and the distribution is cut off at two standard deviations.
+    range (its `normalize` and `logstdevs`), and the distribution is cut off at two standard deviations. The search
+    begins about the prior's mean, as widely as the prior is; the result is a normal of the variance that is left.
 
     With `entropy` the mean log density is given the entropy of the distribution as a bonus: E-DROPO (Fickinger,
     Bendahi and Russell, "Provable sim-to-real transfer via offline domain randomization", 2025). With `floor`, our
@@ -63,8 +65,9 @@ class DROPO(LikelihoodTuner[DROPOOptions]):
     def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
         d, options = problem.size, self.options
         optimizer = cmaes.CMA(
-            mean=np.full(2 * d, _SIDE / 2),
+            mean=_SIDE * np.concatenate([problem.mean, np.full(d, 0.5)]),
             sigma=1.0,
+            cov=np.diag(np.concatenate([problem.variances * 12, np.ones(d)])),  # 1 for a flat prior
             bounds=np.tile([0.0, _SIDE], (2 * d, 1)),
             seed=digest(self.seed, self.name, self._told) >> 32,
         )
@@ -82,13 +85,13 @@ class DROPO(LikelihoodTuner[DROPOOptions]):
             if optimizer.should_stop():
                 break
         mean, stds = _distribution(best)
-        covariance = np.diag(stds**2)
+        covariance = np.diag(stds**2) * scipy.stats.truncnorm.var(*_ENDS)
         return mean, covariance + misfit(problem, mean)[1] if options.floor else covariance
 
     def _loss(self, problem: Problem, point: Array, rng: np.random.Generator) -> float:
         """Minus the mean log likelihood of transitions, and the entropy's share."""
         mean, stds = _distribution(point)
-        drawn = scipy.stats.truncnorm.ppf(rng.random((self.options.samples, problem.size)), -2.0, 2.0)
+        drawn = scipy.stats.truncnorm.ppf(rng.random((self.options.samples, problem.size)), *_ENDS)
         errors = problem.errors(mean + stds * drawn)  # (n, k, m)
         errors = errors[np.isfinite(errors).all(axis=(1, 2))]
         if len(errors) < 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Kind = Literal["returns", "transitions", "episodes", "images"]
 
 
+_ARRAYS = ("time", "qpos", "qvel", "ctrl", "gain")  # of a Log
 _REST = 1.0  # s, how long before a recording nothing was commanded, where that is known
 
 
@@ -32,6 +33,13 @@ def _array(name: str, value: ArrayLike, ndim: int) -> Array:
         raise DREnvError(f"{name}: got shape {array.shape}, expected {ndim} {'axis' if ndim == 1 else 'axes'}")
     array.flags.writeable = False
     return array
+
+
+def _without_nan(value: Any) -> Any:
+    """Nested lists with None for NaN."""
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if math.isnan(value) else value
 
 
 def _digest(*parts: Any) -> str:
@@ -53,6 +61,8 @@ class Log:
         qpos: (T, nq) positions in the model's order, radians and metres; NaN where nothing was measured.
         qvel: (T, nv) velocities, likewise.
         ctrl: (T, nu) controls, each in force from its sample to the next.
+        gain: (T, nv) where velocities were estimated from positions: how many times the white noise of these they
+            have, 1/s; 0 where they were measured, as all were by default.
 
     Raises:
         DREnvError: shapes that do not agree, time out of order, infinities, a control that is not known,
@@ -64,9 +74,12 @@ class Log:
     qpos: Array
     qvel: Array
     ctrl: Array
+    gain: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
-        for key in ("time", "qpos", "qvel", "ctrl"):
+        if not np.size(self.gain):
+            object.__setattr__(self, "gain", np.zeros(np.shape(self.qvel)))
+        for key in _ARRAYS:
             array = _array(f"{self.name} {key}", getattr(self, key), 1 if key == "time" else 2)
             object.__setattr__(self, key, array)
             if len(array) != len(self.time):
@@ -75,6 +88,8 @@ class Log:
             if wrong.any():
                 sample = int(np.argwhere(wrong)[0][0])
                 raise DREnvError(f"{self.name} {key}: sample {sample} is {array[sample]}, expected finite numbers")
+        if self.gain.shape != self.qvel.shape:
+            raise DREnvError(f"{self.name} gain: got {self.gain.shape[1]} columns, expected {self.qvel.shape[1]}")
         if len(self.time) < 2:
             raise DREnvError(f"{self.name}: got {len(self.time)} samples, expected at least 2")
         late = np.flatnonzero(np.diff(self.time) <= 0)
@@ -98,10 +113,14 @@ class Log:
         return ~np.isnan(self.qvel)
 
     @property
+    def begin(self) -> int:
+        """The first sample at which something was measured."""
+        return int((self.measured_qpos.any(axis=1) | self.measured_qvel.any(axis=1)).argmax())
+
+    @property
     def duration(self) -> float:
         """Seconds from the first sample at which something was measured to the last."""
-        measured = self.measured_qpos.any(axis=1) | self.measured_qvel.any(axis=1)
-        return float(self.time[-1] - self.time[int(measured.argmax())])
+        return float(self.time[-1] - self.time[self.begin])
 
     def uncommanded_before(self) -> Log:
         """The same recording, told that nothing was commanded before it, which late actuators obey at first.
@@ -109,15 +128,22 @@ class Log:
         A sample of no control, at which nothing was measured, comes before the others. Without it the first control is
         taken to have been in force for ever.
         """
-        nothing = {key: np.full((1, getattr(self, key).shape[1]), np.nan) for key in ("qpos", "qvel")}
-        nothing["ctrl"] = np.zeros((1, self.ctrl.shape[1]))
-        time = np.concatenate(([self.time[0] - _REST], self.time))
-        parts = {key: np.concatenate((part, getattr(self, key))) for key, part in nothing.items()}
-        return Log(self.name, time, **parts)
+        fills = {"qpos": np.nan, "qvel": np.nan, "ctrl": 0.0, "gain": 0.0}
+        parts = {key: np.pad(getattr(self, key), ((1, 0), (0, 0)), constant_values=fill) for key, fill in fills.items()}
+        return Log(self.name, np.concatenate(([self.time[0] - _REST], self.time)), **parts)
 
     def digest(self) -> str:
         """Sixteen hex digits that name this recording's content."""
         return _digest(self.name, self.time, self.qpos, self.qvel, self.ctrl)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for JSON, which has no NaN: None stands for it."""
+        return {"name": self.name, **{key: _without_nan(getattr(self, key).tolist()) for key in _ARRAYS}}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Log:
+        """Reads what `to_dict` gave."""
+        return cls(form["name"], *(np.array(form[key], object).astype(np.float64) for key in _ARRAYS))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,6 +170,11 @@ class TargetTransitions:
                 mine, others = getattr(log, key).shape[1], getattr(first, key).shape[1]
                 if mine != others:
                     raise DREnvError(f"{log.name} {key}: got {mine} columns, expected {others} as in {first.name}")
+
+    def after(self, logs: Sequence[Log]) -> TargetTransitions:
+        """These recordings after others; what is among the others already is no new evidence."""
+        known = {log.digest() for log in logs}
+        return dataclasses.replace(self, logs=(*logs, *(log for log in self.logs if log.digest() not in known)))
 
     def digest(self) -> str:
         """Sixteen hex digits that name this evidence."""

@@ -14,18 +14,20 @@ from scipy import special
 from dr_env.errors import DREnvError
 from dr_env.spec import Spec
 from dr_env.tuning.coordinates import Coordinates
-from dr_env.tuning.evidence import Kind, TargetTransitions
+from dr_env.tuning.evidence import Kind, Log, TargetTransitions
 from dr_env.tuning.identification import notes_of
 from dr_env.tuning.least_squares import Fit, Problem
 from dr_env.tuning.ledger import Ledger
+from dr_env.tuning.likelihood import Belief
 from dr_env.tuning.tuner import Measuring, Simulator, Tuner
 from dr_env.tuning.white import white_noise
 
 Array = NDArray[np.float64]
 
-_REGULAR = 1e-12  # added to variances, so that they have an inverse
+_REGULAR = 1e-9  # of the prior's precision, so that what nothing tells has an inverse
 _LEVEL, _NORMAL_90 = 0.9, 1.6449  # a share, and the half width of a normal's middle of that share
 _FURTHER = 4.0  # times the c before
+_FINER = 3  # times that the last such step is halved
 _LITTLE = 1e-3  # of what the recordings say, beside the prior: a c that leaves no more is the last
 _ENSEMBLE = 16  # Draws
 _FEW = 60  # windows, below which they are cut into parts to see how residuals are correlated
@@ -62,18 +64,20 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
 
     Minimises Huber's loss of scaled differences plus the prior's quadratic (a posterior mode) by
     Levenberg-Marquardt in the prior's box, from the best of a few starts. With H the data's information at
-    face value (residual sizes taken from the residuals themselves) and P the prior's precision, the covariance
-    is (H / c + P)^-1. Laplace's approximation has c = 1, which believes every sample to err by itself.
-    Here c is the variance of the windows' scores relative to H: tr(A^-1 B) / tr(A^-1 H), A = H + P, with B
-    the scores' long-run covariance over windows (W. Newey and K. West, 1987), times G / (G - effective
-    parameters) for G windows; so residuals that err together within and across windows count once. This
-    is the scalar form of the sandwich (H. White, 1982; K. Takeuchi, 1976), which stays sound for few windows.
+    face value and P the prior's precision, the covariance is (H / c + P)^-1. Laplace's approximation has c = 1,
+    which believes every sample to err by itself. H is K F^-1 K, with K the curvature of the loss, whose
+    scale is one for all coordinates, and F what its gradient would vary by if each sample erred by itself, in
+    each coordinate as much as that one errs. Here c is the variance of the windows' scores K F^-1 s relative to H:
+    tr(A^-1 B) / tr(A^-1 H), A = H + P, with B the scores' long-run covariance over windows (W. Newey and K. West,
+    1987), times G / (G - effective parameters) for G windows; so residuals that err together within and across
+    windows count once. This is a sandwich (H. White, 1982; K. Takeuchi, 1976) that has one number, c, for all
+    that is correlated, which stays sound for few windows.
 
     With `spread: motion` c is raised further until simulations with such parameters end where recorded windows do: in
-    their middle 90 % as often as that. As c grows the result goes over into the prior, so nothing becomes wider
-    than that, and what no recording tells keeps the prior's spread.
+    their middle 90 % as often as that, but for what chance does to the share of G windows. As c grows the result goes
+    over into the prior, so nothing becomes wider than that, and what no recording tells keeps the prior's spread.
 
-    Told again, it goes on from the last posterior.
+    Told again, it fits all recordings so far.
     """
 
     name = "gauss_newton"
@@ -82,9 +86,9 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._posterior: tuple[Array, Array] | None = None
-        self._wide: Array = np.zeros((0, 0))
-        self._tuned: Spec | None = None
+        self._logs: tuple[Log, ...] = ()
+        self.belief: Belief | None = None
+        """What is believed; None before any evidence."""
         self.report: Callable[[int, float], None] = lambda iteration, cost: None
         """Called with each iteration and its cost."""
 
@@ -92,42 +96,40 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         return self._result()
 
     def _result(self) -> Spec:
-        return self.prior if self._tuned is None else self._tuned
+        return self.prior if self.belief is None else self.belief.spec(self.prior)
 
     def _tell(self, evidence: TargetTransitions) -> None:
         if self._simulate is None:
             raise DREnvError("gauss_newton: needs a simulator of recordings (simulate=...)")
+        evidence = evidence.after(self._logs)
         simulator = self._simulate(evidence)
         steps = simulator.sim_steps
         coordinates = Coordinates(self.prior, simulator.names, simulator.bounds)
-        prior = coordinates.covariance
-        mean, covariance = self._posterior or (coordinates.mean, prior)
-        precision = _inverse(covariance)
+        precision = _inverse(coordinates.covariance)
         # a flat prior's moments say how wide it is, but it pulls nowhere; a trace keeps the problem regular
-        pull = np.where(coordinates.flat, 0.05, 1.0) if self._posterior is None else np.ones(len(coordinates))
+        pull = np.where(coordinates.flat, 0.05, 1.0)
         clusters = _blocks(simulator.clusters)
-        fit, problem = self._fit(simulator, coordinates, mean, precision * pull[:, None] * pull, precision, clusters)
-        information = problem.information(fit.jacobian, problem.weights(fit.residuals))
-        posterior = _inverse(information / problem.dilution + precision)
-        believed = self._wide = self._floored(posterior)
+        fit, problem = self._fit(simulator, coordinates, precision * pull[:, None] * pull, precision, clusters)
+        information = _face_value(problem, fit, precision)[0]
+        believed = wide = self._floored(_inverse(information / problem.dilution + precision))
         if self.options.spread == "motion":
             factor = _explain(fit, problem, information, precision, simulator)
-            self._wide = self._floored(_inverse(information / factor + precision))
-        self._posterior = fit.point, posterior + _REGULAR * np.eye(len(posterior))
-        self._tuned = coordinates.tuned(fit.point, self._wide)
-        self.notes = tuple(notes_of(coordinates, fit.point, believed, prior, problem.gradient(fit)))
+            wide = self._floored(_inverse(information / factor + precision))
+        low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
+        self._logs, self.belief = evidence.logs, Belief(tuple(simulator.names), low, high, fit.point, wide)
+        self.notes = tuple(notes_of(coordinates, fit.point, believed, coordinates.covariance, problem.gradient(fit)))
         self.ledger += Ledger(sim_steps=simulator.sim_steps - steps)
 
     def _fit(
         self,
         simulator: Simulator,
         coordinates: Coordinates,
-        mean: Array,
         pull: Array,
         precision: Array,
         clusters: NDArray[np.intp],
     ) -> tuple[Fit, Problem]:
         """The best fit of a few starts, and the problem with its final weights."""
+        mean = coordinates.mean
         first = simulator.predictions(coordinates.from_unit(mean[None]))[0]
         measured = _measured(first, simulator, coordinates, mean)
         problem = Problem(lambda s: simulator.predictions(coordinates.from_unit(s)), measured, mean, pull, 1e-4)
@@ -161,22 +163,15 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         return np.asarray(covariance + self.options.floor**2 * np.eye(len(covariance)))
 
     def _state(self) -> Any:
-        if self._posterior is None or self._tuned is None:
-            return None
-        point, covariance = self._posterior
         return {
-            "point": point.tolist(),
-            "covariance": covariance.tolist(),
-            "tuned": self._tuned.to_dict(),
+            "logs": [log.to_dict() for log in self._logs],
+            "belief": None if self.belief is None else self.belief.to_dict(),
             "notes": list(self.notes),
         }
 
     def _load(self, state: Any) -> None:
-        if state is None:
-            self._posterior, self._tuned, self.notes = None, None, ()
-            return
-        self._posterior = np.array(state["point"]), np.array(state["covariance"])
-        self._tuned, self.notes = Spec.from_dict(state["tuned"]), tuple(state["notes"])
+        self._logs, self.notes = tuple(Log.from_dict(form) for form in state["logs"]), tuple(state["notes"])
+        self.belief = None if state["belief"] is None else Belief.from_dict(state["belief"])
 
 
 def _measured(found: Array, simulator: Simulator, coordinates: Coordinates, mean: Array) -> NDArray[np.bool_]:
@@ -212,16 +207,24 @@ def _scores(fit: Fit, problem: Problem, clusters: NDArray[np.intp]) -> Array:
     return scores
 
 
+def _face_value(problem: Problem, fit: Fit, precision: Array) -> tuple[Array, Array]:
+    """H of the class's docstring, (d, d), and F^-1 K, (d, d), which turns scores into its terms."""
+    curvature, varied = problem.sandwich(fit)
+    turned = np.linalg.solve(varied + _REGULAR * precision, curvature)
+    information = curvature @ turned
+    return 0.5 * (information + information.T), np.asarray(turned)
+
+
 def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision: Array) -> float:
     """How many residuals count as one independent one: c of the class's docstring, at least 1."""
-    scores = _scores(fit, problem, clusters)
+    information, turned = _face_value(problem, fit, precision)
+    scores = _scores(fit, problem, clusters) @ turned
     windows = len(scores)
     lags = int(4 * (windows / 100) ** (2 / 9)) if windows > 3 else 0
     long_run = scores.T @ scores
     for lag in range(1, lags + 1):
         cross = scores[lag:].T @ scores[:-lag]
         long_run += (1 - lag / (lags + 1)) * (cross + cross.T)
-    information = problem.information(fit.jacobian, problem.weights(fit.residuals))
     inverse = np.linalg.inv(information + precision)
     information_share = float(np.trace(inverse @ information))
     if information_share < 1e-9:
@@ -233,7 +236,7 @@ def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision:
 
 
 def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, simulator: Simulator) -> float:
-    """The least c >= dilution with which the ensemble's middle 90 % holds 90 % of what windows end with.
+    """The least c >= dilution with which the ensemble's middle 90 % holds 90 % of windows' ends, but for chance.
 
     Simulated, since what is rough is not as its derivatives say; measurement noise widens the bands. As c grows the
     ensemble goes over into the prior's. Where even that does not hold so much, the least c that holds nearly as much
@@ -257,15 +260,20 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, s
 
     shares: dict[float, float] = {}
     most = float(scipy.linalg.eigh(information, precision, eigvals_only=True).max()) / _LITTLE
+    least = _LEVEL - np.sqrt(_LEVEL * (1 - _LEVEL) / len(ends))  # what windows are short of by chance alone is none
     factor = float(problem.dilution)
     shares[factor] = share(factor)
-    while shares[factor] < _LEVEL and factor < most:
+    while shares[factor] < least and factor < most:
         factor *= _FURTHER
         shares[factor] = share(factor)
-    wanted = min(_LEVEL, 0.97 * max(shares.values()))
+    wanted = min(least, 0.97 * max(shares.values()))
     chosen = next(factor for factor, held in shares.items() if held >= wanted)
-    middle = chosen / np.sqrt(_FURTHER)
-    return middle if chosen > problem.dilution and share(middle) >= wanted else chosen
+    if chosen == problem.dilution:
+        return chosen
+    for finer in range(1, _FINER + 1):
+        less = chosen / _FURTHER ** (0.5**finer)
+        chosen = less if share(less) >= wanted else chosen
+    return chosen
 
 
 def _inverse(matrix: Array) -> Array:

@@ -117,6 +117,19 @@ class Problem:
         flat = jacobian.reshape(-1, jacobian.shape[-1])
         return np.asarray(flat.T @ (flat * weights.reshape(-1, 1)))
 
+    def sandwich(self, fit: Fit) -> tuple[Array, Array]:
+        """The curvature of the data's cost, and what its gradient would vary by if each residual erred by itself.
+
+        (d, d) each, before dilution. Each coordinate counts by its own residuals, whose size the cost takes to be one.
+        """
+        weights = self.weights(fit.residuals)
+        core = self.measured & (np.abs(fit.residuals) <= _HUBER * self.spread)
+        total = np.maximum(weights.sum(axis=0), 1e-300)  # (m,)
+        curved = (core / self.spread**2).sum(axis=0) / total
+        varied = ((weights * fit.residuals) ** 2).sum(axis=0) / total
+        varied = np.maximum(varied, (self._floor / self.spread) ** 2)
+        return self.information(fit.jacobian, weights * curved), self.information(fit.jacobian, weights * varied)
+
     def gradient(self, fit: Fit) -> Array:
         """Of the data's cost at a fit, (d,)."""
         moved = self.weights(fit.residuals) * fit.residuals

@@ -17,7 +17,7 @@ from dr_env.tuning.coordinates import Coordinates
 from dr_env.tuning.evidence import Evidence, Kind, Log, TargetTransitions
 from dr_env.tuning.identification import APART, NOTHING, notes_of, told_by
 from dr_env.tuning.ledger import Ledger
-from dr_env.tuning.mixed import Mixed, fit
+from dr_env.tuning.mixed import Mixed, drawn_in, fit
 from dr_env.tuning.problem import Problem
 from dr_env.tuning.tuner import OptionsT, Tuner
 
@@ -63,7 +63,10 @@ class Belief:
 
 
 class LikelihoodTuner(Tuner[OptionsT]):
-    """A method that fits values to recordings; each telling fits to all recordings so far."""
+    """A method that fits values to recordings; each telling fits to all recordings so far.
+
+    No variance of a result is above the prior's.
+    """
 
     needs: ClassVar[frozenset[Kind]] = frozenset({"transitions"})
 
@@ -89,13 +92,14 @@ class LikelihoodTuner(Tuner[OptionsT]):
     def _tell(self, evidence: Evidence) -> None:
         if not isinstance(evidence, TargetTransitions) or self._simulate is None:
             return  # `tell` and the constructor have checked both
-        logs = (*self._logs, *evidence.logs)
-        simulator = self._simulate(TargetTransitions(logs, evidence.window))
+        evidence = evidence.after(self._logs)
+        simulator = self._simulate(evidence)
         problem = Problem(simulator, Coordinates(self.prior, simulator.names, simulator.bounds))
         self._window, self.notes = evidence.window, ()
         if not problem.empty:
             self._around = None
             mean, covariance = self._fit(problem, generator(self.seed, self.name, self._told))
+            covariance = drawn_in(covariance, problem.variances)
             here, slopes = self._around or problem.jacobians(mean, np.full(problem.size, _STEP))
             gradient, allowed = told_by(here, slopes, 1 / problem.variances)
             # a method that has made its spread small knows no more than the recordings say
@@ -108,7 +112,7 @@ class LikelihoodTuner(Tuner[OptionsT]):
             self.belief = Belief(tuple(simulator.names), low, high, mean, covariance)
         else:
             self.notes = (APART if problem.apart else NOTHING,)
-        self._logs, self._told = logs, self._told + 1
+        self._logs, self._told = evidence.logs, self._told + 1
         self.ledger += Ledger(sim_steps=int(simulator.sim_steps))
 
     def _ask(self, pending: tuple[Spec, ...]) -> Spec:
@@ -121,13 +125,13 @@ class LikelihoodTuner(Tuner[OptionsT]):
         return {
             "notes": list(self.notes),
             "told": self._told,
-            "logs": [_log_form(log) for log in self._logs],
+            "logs": [log.to_dict() for log in self._logs],
             "belief": None if self.belief is None else self.belief.to_dict(),
         }
 
     def _load(self, state: Any) -> None:
         self._told, self.notes = int(state["told"]), tuple(state["notes"])
-        self._logs = tuple(_log_from(form) for form in state["logs"])
+        self._logs = tuple(Log.from_dict(form) for form in state["logs"])
         found = state["belief"]
         self.belief = None if found is None else Belief.from_dict(found)
 
@@ -139,29 +143,6 @@ def misfit(problem: Problem, mean: Array, step: float = _STEP) -> tuple[Mixed, A
     early does not look sure.
     """
     here, slopes = problem.jacobians(mean, np.full(problem.size, step))
-    found = fit(here, slopes, 1 / problem.variances, problem.mean - mean)
+    found = fit(here, slopes, 1 / problem.variances, problem.mean - mean, chained=problem.chained)
     off = np.clip(found.shift, -mean, 1 - mean)
     return found, found.total() + np.diag(off**2)
-
-
-def _log_form(log: Log) -> dict[str, Any]:
-    """A log as plain data for JSON, which has no NaN."""
-    form: dict[str, Any] = dataclasses.asdict(log)
-    for key, value in form.items():
-        if isinstance(value, np.ndarray):
-            form[key] = _without_nan(value.tolist())
-    return form
-
-
-def _without_nan(value: Any) -> Any:
-    """Nested lists with None for NaN."""
-    if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if math.isnan(value) else value
-
-
-def _log_from(form: dict[str, Any]) -> Log:
-    def array(value: Any) -> Array:
-        return np.array(value, dtype=object).astype(np.float64)
-
-    return Log(form["name"], *(array(form[key]) for key in ("time", "qpos", "qvel", "ctrl")))

@@ -107,8 +107,13 @@ class Mixed:
     def total(self, share: float = 1.0) -> Array:
         """The covariance to believe: `inflation` times that of mu, and `share` of T, (d, d); never beyond the prior."""
         believed = self.inflation * self.covariance + share * np.diag(self.spread)
-        drawn_in = np.minimum(1.0, np.sqrt(self.widest / np.diag(believed)))
-        return believed * drawn_in[:, None] * drawn_in[None, :]
+        return drawn_in(believed, self.widest)
+
+
+def drawn_in(covariance: Array, widest: Array) -> Array:
+    """A covariance (d, d) whose variances are none above the widest, (d,), with its correlations."""
+    share = np.minimum(1.0, np.sqrt(widest / np.diag(covariance)))
+    return np.asarray(covariance * share[:, None] * share)
 
 
 def fit(
@@ -122,7 +127,8 @@ def fit(
     blocks: int = 10,
     start: Mixed | None = None,
     iterations: int = 80,
-    states: States | None = None,
+    chained: NDArray[np.bool_] | None = None,
+    states: Array | None = None,
 ) -> Mixed:
     """Fits the mixed model.
 
@@ -136,15 +142,16 @@ def fit(
         blocks: into how many the transitions are cut to see whether they agree.
         start: a fit at a point nearby, whose T, S and lateness to begin with.
         iterations: at most.
-        states: how residuals depend on measured start states, for equation 3; None for states without noise.
+        chained: whether a transition follows on the one before it, (k,); by default all but the first do.
+        states: A_t, slopes of residuals over measured start states, each number in the scale of its coordinate,
+            (k, m, m), for equation 3; None for states without noise.
     """
     k, m, d = jacobians.shape
-    late = [np.roll(jacobians, lag, axis=0) - jacobians for lag in range(1, min(lags, k - 1) + 1)]
-    for lag, slopes in enumerate(late, 1):
-        slopes[:lag] = 0.0
+    follows = np.arange(k) > 0 if chained is None else chained
+    late = _late(jacobians, follows, min(lags, k - 1))
     regressors = np.concatenate([jacobians, *late], axis=2)  # G_t of equation 2, (k, m, d + lags d)
     # what differs between transitions: parameters, by no more than the prior allows, and noise of the start
-    effects = jacobians if states is None else np.concatenate([jacobians, states.slopes], axis=2)
+    effects = jacobians if states is None else np.concatenate([jacobians, states], axis=2)
     widest = np.concatenate([1 / precision, np.full(effects.shape[2] - d, _WIDEST_START)])
     q = regressors.shape[2] - d
     if start is None:
@@ -199,15 +206,17 @@ def fit(
         at.precision,
         inflation,
         widest[:d],
-        (0.0, np.inf) if states is None else _echo(states, at, spread[d:]),
+        (0.0, np.inf) if states is None else _echo(states, follows, at, spread[d:]),
     )
 
 
-class States(NamedTuple):
-    """Measured states that transitions start from, each number in the scale of its coordinate."""
-
-    slopes: Array  # A_t, of residuals over start states, (k, m, m)
-    chained: NDArray[np.bool_]  # (k,) whether a transition starts from the state that ended the one before
+def _late(jacobians: Array, chained: NDArray[np.bool_], lags: int) -> list[Array]:
+    """J_{t-l} - J_t for each lag l, (k, m, d); 0 where the transition l before is none of the same motion."""
+    unbroken, late = np.ones(len(jacobians), bool), []
+    for lag in range(1, lags + 1):
+        unbroken &= np.roll(chained, lag - 1)  # the first follows nothing, so what comes round is out already
+        late.append(np.where(unbroken[:, None, None], np.roll(jacobians, lag, axis=0) - jacobians, 0.0))
+    return late
 
 
 class _Moments(NamedTuple):
@@ -261,14 +270,14 @@ def _inverse(covariances: Array) -> Array:
     return np.asarray((inverse + np.swapaxes(inverse, -2, -1)) / (2 * both))
 
 
-def _echo(states: States, at: _Moments, noise: Array) -> tuple[float, float]:
+def _echo(states: Array, chained: NDArray[np.bool_], at: _Moments, noise: Array) -> tuple[float, float]:
     """The share of the covariance -N A_t' between neighbouring residuals that is found, and its standard error.
 
     It is the regression of e_{t-1} e_t' on -N A_t', all numbers weighted by C^-1 on either side.
     """
-    pairs = np.flatnonzero(states.chained[1:])
+    pairs = np.flatnonzero(chained[1:])
     solved = np.sqrt(at.weights)[:, None] * at.solved
-    wanted = -noise[:, None] * np.swapaxes(states.slopes[pairs + 1], 1, 2)  # -N A_t', (p, m, m)
+    wanted = -noise[:, None] * np.swapaxes(states[pairs + 1], 1, 2)  # -N A_t', (p, m, m)
     found = np.einsum("pi,pij,pj->", solved[pairs], wanted, solved[pairs + 1])
     sides = at.precision[pairs] @ wanted @ at.precision[pairs + 1]
     information = float((sides * wanted).sum())

@@ -89,7 +89,7 @@ class Point(Tuner[PointOptions]):
             point = np.where((np.abs(slopes) > _NO_EFFECT).any(axis=0), point, points[0])
             errors = np.nan_to_num(tied.residuals(point[None])[:, measured], nan=_DIVERGED)
             precision = np.full(len(point), 12.0)  # of a uniform prior
-            gradient, allowed = told_by(errors, slopes[None], precision)
+            gradient, allowed = told_by(errors.T, slopes[:, None], precision)  # all of one size
             self.notes = (
                 *notes_of(tied, point, allowed, np.diag(1 / precision), gradient),
                 *tied.notes(),

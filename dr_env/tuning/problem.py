@@ -7,7 +7,6 @@ import scipy
 from numpy.typing import NDArray
 
 from dr_env.tuning.coordinates import Coordinates
-from dr_env.tuning.mixed import States
 from dr_env.tuning.tuner import Restartable, Simulator
 
 Array = NDArray[np.float64]
@@ -43,9 +42,18 @@ class Problem:
         measured = np.isfinite(np.concatenate([centre, corners])).any(axis=0)  # (k, m)
         self._coordinates = measured.mean(axis=0) >= 0.5
         order = np.argsort(simulator.clusters, kind="stable")
-        self._transitions = order[measured[order][:, self._coordinates].all(axis=1)]
-        self.single = bool((np.diff(simulator.clusters[self._transitions]) != 0).all())
+        whole = measured[order][:, self._coordinates].all(axis=1)
+        self._transitions = order[whole]
+        fresh = np.diff(simulator.clusters[self._transitions]) != 0
+        self.single = bool(fresh.all())
         """Whether windows have one sample each, and so a transition is what follows from one recorded state."""
+        follows = np.diff(np.flatnonzero(whole), prepend=-2) == 1  # what was left out breaks the chain
+        known = simulator.chained[self._transitions] if isinstance(simulator, Restartable) else True
+        self.chained: NDArray[np.bool_] = follows & known
+        """Whether a transition starts from what ended the one before it, (k,), as far as the simulator can tell."""
+        begins = ~self.chained[1:] if self.single else fresh
+        self.trajectories: NDArray[np.intp] = np.cumsum(np.append(False, begins))[: len(self._transitions)]
+        """The trajectory that each transition is of, (k,): its window, or those that are chained where each has one."""
         self.evaluations = 5
         """How many points were simulated, each in every transition."""
 
@@ -104,8 +112,8 @@ class Problem:
         slopes = (ends[0] - ends[1]) / np.where(gap > 0, gap, 1.0)[:, None, None]
         return here, np.moveaxis(slopes, 0, -1)
 
-    def states(self, unit: Array, noise: Array) -> States | None:
-        """How errors at a point (d,) depend on measured start states; None where the simulator cannot tell.
+    def states(self, unit: Array, noise: Array) -> Array | None:
+        """Slopes of errors at a point (d,) over measured start states, (k, m, m); None where the simulator has none.
 
         Args:
             unit: the point.
@@ -118,9 +126,4 @@ class Problem:
         steps[self._coordinates] = np.clip(noise, *_STEPS)
         slopes = simulator.starts(self.values(unit[None])[0], steps)
         self.evaluations += 2 * len(steps)
-        # transitions that were left out break the chain
-        rank = np.empty(len(slopes), np.intp)
-        rank[np.argsort(simulator.clusters, kind="stable")] = np.arange(len(slopes))
-        follows = np.diff(rank[self._transitions], prepend=-2) == 1
-        kept = slopes[self._transitions][:, self._coordinates][:, :, self._coordinates]
-        return States(kept, simulator.chained[self._transitions] & follows)
+        return np.asarray(slopes[self._transitions][:, self._coordinates][:, :, self._coordinates])

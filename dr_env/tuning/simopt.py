@@ -15,7 +15,6 @@ from dr_env.tuning.problem import Problem
 
 Array = NDArray[np.float64]
 
-_BEGIN = 0.25  # standard deviation to begin with, of a parameter's range
 _RIDGE = 1e-10  # least variance
 
 
@@ -43,15 +42,15 @@ class SimOpt(LikelihoodTuner[SimOptOptions]):
     """Closing the loop: relative entropy policy search on the gap between simulated and recorded trajectories.
 
     Chebotar et al., "Closing the sim-to-real loop: adapting simulation randomization with real world experience",
-    ICRA 2019: the gap is a weighted sum of L1 and L2 norms of filtered differences (equation 3), the Gaussian is
-    moved to where it is small under a bound on the KL divergence (equation 2, by the dual of REPS: Peters, Muelling
-    and Altun, AAAI 2010).
+    ICRA 2019: the gap is a weighted sum of L1 and L2 norms of filtered differences (equation 3), the Gaussian, at
+    first the prior's, is moved to where it is small under a bound on the KL divergence (equation 2, by the dual of
+    REPS: Peters, Muelling and Altun, AAAI 2010).
 
     The paper tells a recording of each new policy and updates once; here each telling makes `updates`, since
     recordings can be told without training a policy between. Gaps are taken where recordings are cut into windows,
-    so a whole trajectory is a window as long as the recording. All coordinates weigh alike in units of their scale.
-    With `floor` the result's covariance is increased by what the misfit lets one believe (`mixed`); as published the
-    spread says how far the search has come, not what is known.
+    so a whole trajectory is a window as long as the recording, or windows of one sample that follow each other.
+    All coordinates weigh alike in units of their scale. With `floor` the result's covariance is increased by what the
+    misfit lets one believe (`mixed`); as published the spread says how far the search has come, not what is known.
     """
 
     name: ClassVar[str] = "simopt"
@@ -59,10 +58,10 @@ class SimOpt(LikelihoodTuner[SimOptOptions]):
 
     def _fit(self, problem: Problem, rng: np.random.Generator) -> tuple[Array, Array]:
         options, d = self.options, problem.size
-        mean, covariance = np.full(d, 0.5), _BEGIN**2 * np.eye(d)
+        mean, covariance = problem.mean, np.diag(problem.variances)
         for _ in range(options.updates):
             points = _inside(mean, covariance, options.samples, rng)
-            costs = self._gap(problem.errors(points))
+            costs = self._gap(problem.errors(points), problem.trajectories)
             good = np.isfinite(costs)
             if good.sum() < 2 or np.ptp(costs[good]) <= 0:
                 break
@@ -73,10 +72,12 @@ class SimOpt(LikelihoodTuner[SimOptOptions]):
             covariance = (moved.T * weights) @ moved + _RIDGE * np.eye(d)
         return mean, covariance + misfit(problem, mean)[1] if options.floor else covariance
 
-    def _gap(self, errors: Array) -> Array:
-        """Equation 3 of each point, (n, k, m) to (n,)."""
-        if self.options.filter and errors.shape[1] > 1:
-            errors = ndimage.gaussian_filter1d(errors, self.options.filter, axis=1, mode="nearest")
+    def _gap(self, errors: Array, trajectories: NDArray[np.intp]) -> Array:
+        """Equation 3 of each point, (n, k, m) to (n,), filtered within trajectories, (k,)."""
+        if self.options.filter:
+            parts = np.split(errors, np.flatnonzero(np.diff(trajectories)) + 1, axis=1)
+            filtered = [ndimage.gaussian_filter1d(part, self.options.filter, axis=1, mode="nearest") for part in parts]
+            errors = np.concatenate(filtered, axis=1)
         l1, l2 = np.abs(errors).mean(axis=(1, 2)), (errors**2).mean(axis=(1, 2))
         return np.asarray(self.options.l1 * l1 + self.options.l2 * l2)
 

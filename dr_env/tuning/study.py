@@ -21,10 +21,10 @@ import optuna
 import sqlalchemy.exc
 
 from dr_env.errors import DREnvError
+from dr_env.locks import held, taken
 from dr_env.spec import Spec
 from dr_env.tuning.evidence import TargetReturns
 from dr_env.tuning.ledger import Ledger
-from dr_env.tuning.locks import held, taken
 from dr_env.tuning.registry import make_tuner, tuner_class
 from dr_env.tuning.tuner import Tuner
 
@@ -241,8 +241,8 @@ class Study:
             self.save_result()
 
     def save_result(self) -> None:
-        """Writes the result so far to `tuned.yaml`, if anything was told."""
-        if self.count:
+        """Writes the result so far to `tuned.yaml`, if any policy had a return."""
+        if self._trials(_State.COMPLETE):
             self.tuner().result().save(self.folder / "tuned.yaml")
 
     @contextlib.contextmanager

@@ -51,6 +51,8 @@ def make(kind: str, models: Mapping[int, ObjectModel], seed: int, **settings: An
     known = list(inspect.signature(KINDS[kind]).parameters)[1:]
     if unknown := sorted(settings.keys() - set(known)):
         raise DREnvError(f"{kind}: {unknown_name('setting', unknown[0], known)}")
+    if not 0 <= seed < 2**63:
+        raise DREnvError(f"seed: got {seed}, expected 0 to 2^63 - 1")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return KINDS[kind](models, **settings)

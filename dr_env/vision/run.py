@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from dr_env.errors import DREnvError
+from dr_env.errors import DREnvError, StorageError
 from dr_env.files import check_writable, write_text
 from dr_env.vision import card
 
@@ -59,7 +59,7 @@ class Run:
         wanted = json.loads(json.dumps({"format": FORMAT, **what}))
         check_writable(self.folder)
         if not path.exists():
-            if any(self.folder.iterdir()):
+            if any(path.name != ".lock" for path in self.folder.iterdir()):
                 raise DREnvError(f"{self.folder}: is not empty and holds no training run; choose another --out")
             write_text(path, json.dumps(wanted, indent=2))
             return
@@ -94,7 +94,7 @@ class Run:
             draft.replace(target)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
-            raise DREnvError(f"{draft}: cannot write: {error.strerror}; earlier checkpoints are intact") from error
+            raise StorageError(f"{draft}: cannot write: {error.strerror}; earlier checkpoints are intact") from error
         for old in self._checkpoints()[:-_KEEP]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -119,9 +119,13 @@ class Run:
     # the learning curve
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Adds a line to the learning curve."""
-        with (self.folder / "progress.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        """Adds a line to the learning curve. Raises StorageError where it cannot be written."""
+        path = self.folder / "progress.jsonl"
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot write: {error.strerror}") from error
 
     def rewind(self, step: int) -> None:
         """Forgets the learning curve's lines of later steps, which are to come again."""

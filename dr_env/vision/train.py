@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dr_env.errors import DREnvError, unknown_name
+from dr_env.locks import alone
 from dr_env.records import versions
 from dr_env.rng import digest
 from dr_env.vision import card
@@ -71,7 +72,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         least = {"epochs": 1e-9, "batch": 2, "learning_rate": 1e-12, "weight_decay": 0, "held_out": 1e-9}
-        least |= {"threads": 0, "checkpoint_every": 1, "evaluate_every": 0}
+        least |= {"seed": 0, "threads": 0, "checkpoint_every": 1, "evaluate_every": 0}
         for name, value in least.items():
             if not value <= getattr(self, name) < math.inf:
                 raise DREnvError(f"{name}: got {getattr(self, name)}, expected at least {value}, and finite")
@@ -146,7 +147,7 @@ def train(
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-        with torch.random.fork_rng():
+        with alone(out, "training"), torch.random.fork_rng():
             with Bank(
                 estimator,
                 data,

@@ -46,7 +46,8 @@ CHANGES: dict[str, tuple[str, str, float, float, float]] = {
     "equality.solimp": ("*", "scale", 1.0, 1.0, 1.0),
     "equality.polycoef": ("*", "add", 0.1, -0.1, 0.1),
     "tendon.range": ("cord", "scale", 0.9, 0.9, 1.0),
-    "actuator.bias": ("*", "add", 0.5, -0.1, 0.1),
+    "actuator.bias": ("servo", "add", 0.5, -0.1, 0.1),
+    "actuator.gear": ("thruster", "scale", 1.25, 0.9, 1.1),
     "actuator.force": ("biceps", "scale", 1.5, 0.9, 1.1),
     "actuator.kp": ("servo", "scale", 1.5, 0.9, 1.1),
     "actuator.kv": ("servo", "scale", 1.5, 0.9, 1.1),
@@ -95,6 +96,8 @@ def _model(full_spec: mujoco.MjSpec, field: Field, spec: Spec) -> mujoco.MjModel
         full_spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     if field.name == "ref":  # felt by a spring whose rest position stays
         full_spec.joint("wrist").springref = 0.0
+    if field.name == "gear" and full_spec.actuator("thruster") is None:  # one that has all six components
+        full_spec.add_actuator(name="thruster", target="hook", trntype=mujoco.mjtTrn.mjTRN_SITE)
     if field.name == "force" and full_spec.actuator("biceps") is None:
         muscle = full_spec.add_actuator(
             name="biceps", target="wrist", trntype=mujoco.mjtTrn.mjTRN_JOINT, lengthrange=[-1.0, 1.0]
@@ -245,3 +248,39 @@ def test_joints_with_several_degrees_of_freedom(rich_model: mujoco.MjModel) -> N
     start = rich_model.joint("wrist").dofadr[0]
     assert rich_model.dof_damping[start : start + 3].tolist() == [1.25] * 3
     assert rich_model.dof_damping[rich_model.joint("slide").dofadr[0]] == 1.75
+
+
+CURVED = """
+<mujoco><worldbody><body><joint name="slide" type="slide" axis="1 0 0" damping="{0}" stiffness="{1}"/>
+  <geom size=".1" mass="1"/></body></worldbody>
+<tendon><fixed name="belt" damping="{2}" stiffness="{3}" springlength="0"><joint joint="slide" coef="2"/></fixed></tendon>
+<actuator><motor name="motor" joint="slide" damping="{4}"/></actuator></mujoco>
+"""
+TERMS = ("1 .5 .25", "2 3 .5", "0 .5 .1", "1 2 .3", "1 .5 .2")
+
+
+def _resistance(model: mujoco.MjModel) -> list[float]:
+    """Passive forces at several positions and speeds."""
+    data, forces = mujoco.MjData(model), []
+    for data.qpos[0], data.qvel[0] in ((0.0, 1.0), (0.5, 2.0), (-1.0, -0.5)):
+        mujoco.mj_forward(model, data)
+        forces.append(data.qfrc_passive[0])
+    return forces
+
+
+@pytest.mark.parametrize(("i", "kind", "field"), [
+    (0, "joint", "damping"), (1, "joint", "stiffness"), (2, "tendon", "damping"), (3, "tendon", "stiffness"),
+    (4, "actuator", "damping"),
+])  # fmt: skip
+def test_a_scaled_polynomial_is_that_of_the_compiled_model(i: int, kind: str, field: str) -> None:
+    model = mujoco.MjModel.from_xml_string(CURVED.format(*TERMS))
+    spec = spec_of(x=entry({kind: "*"}, field, "scale", type="uniform", low=0.5, high=3))
+    spec.bind(model).apply(model, {"x": 2.5})
+    terms = list(TERMS)
+    terms[i] = " ".join(str(2.5 * float(term)) for term in terms[i].split())
+    assert _resistance(model) == _resistance(mujoco.MjModel.from_xml_string(CURVED.format(*terms)))
+
+
+def test_what_is_linear_moves_nothing(rich_model: mujoco.MjModel) -> None:
+    spec = spec_of(x=entry({"joint": "*"}, "damping", "scale", type="uniform", low=0.5, high=2))
+    assert set(spec.bind(rich_model).nominal) == {"dof_damping"}

@@ -127,3 +127,94 @@ def test_a_muscles_force_is_that_of_the_compiled_model() -> None:
     plan.apply(model, {"x": 1.5})
     assert np.array_equal(model.actuator_gainprm, expected.actuator_gainprm)
     assert np.array_equal(model.actuator_biasprm, expected.actuator_biasprm)
+
+
+BELT = """
+<mujoco><option gravity="0 0 0"/><worldbody>
+  <body name="cart"><joint name="x" type="slide" axis="1 0 0"/><joint name="y" type="slide" axis="0 1 0"/><geom size=".1" mass="1"/></body>
+  <body name="ball" pos="1 0 0"><freejoint/><geom size=".1" mass="1"/><site name="eye" pos=".1 .05 .02"/></body>
+  <site name="post" pos="1 0 1"/>
+</worldbody>
+<tendon>
+  <fixed name="belt" {belt}><joint joint="x" coef="1"/><joint joint="y" coef="1"/></fixed>
+  <spatial name="cord" {cord}><site site="post"/><site site="eye"/></spatial>
+</tendon>
+<actuator><motor name="winch" tendon="belt" {winch}/></actuator></mujoco>
+"""
+
+
+@pytest.mark.parametrize(("kind", "name"), [("tendon", "belt"), ("tendon", "cord"), ("actuator", "winch")])
+def test_armature_of_tendons_is_that_of_the_compiled_model(kind: str, name: str) -> None:
+    """MuJoCo treats bodies as simple, with a diagonal mass matrix, where no tendon has armature when it compiles."""
+    plain = {"belt": "", "cord": "", "winch": ""}
+    mjspec = mujoco.MjSpec.from_string(BELT.format(**plain))
+    spec = spec_of(x=entry({kind: name}, "armature", "set", type="uniform", low=0, high=3))
+    with pytest.raises(
+        DREnvError, match=f"entries.x.select: {kind} '{name}' pulls a body that MuJoCo treats as simple"
+    ):
+        spec.bind(mjspec.compile())
+    expected = mujoco.MjModel.from_xml_string(BELT.format(**{**plain, name: 'armature="2"'}))
+    model = compile_model(mjspec, spec)
+    spec.bind(model).apply(model, {"x": 2.0})
+    accelerations = []
+    for each in (model, expected):
+        data = mujoco.MjData(each)
+        data.qfrc_applied[:] = np.arange(each.nv)
+        mujoco.mj_forward(each, data)
+        accelerations.append(data.qacc.copy())
+    np.testing.assert_array_equal(*accelerations)
+    assert np.array_equal(model.dof_invweight0, expected.dof_invweight0)
+
+
+def test_a_pattern_without_a_match_keeps_its_place() -> None:
+    mjspec = mujoco.MjSpec.from_string(BELT.format(belt="", cord="", winch=""))
+    for kind, field in (("tendon", "armature"), ("body", "com")):
+        spec = spec_of(x=entry({kind: "bell"}, field, "set", type="constant", value=1))
+        with pytest.raises(DREnvError, match=r"entries\.x\.select: no"):
+            spec.bind(compile_model(mjspec, spec))
+
+
+IDLE = """
+<mujoco><worldbody>
+  <body name="hand" mocap="true"><geom name="ball" size=".1"/><body name="tip"><geom name="pill" type="capsule" size=".1 .2"/></body></body>
+  <body name="rod" pos="0 0 2"><joint name="hinge" axis="0 1 0"/><geom name="box" type="box" size=".1 .1 .1" mass="1"/><site name="jet"/></body>
+  <body name="top" pos="2 0 2"><joint name="turn" type="ball"/><geom size=".1" mass="1"/></body>
+</worldbody>
+<actuator>
+  <motor name="motor" joint="hinge"/><motor name="gyro" joint="turn"/><motor name="thruster" site="jet"/>
+</actuator></mujoco>
+"""
+
+
+@pytest.mark.parametrize(
+    ("select", "field", "why"),
+    [
+        ({"actuator": "motor"}, "bias[0]", "select: actuator 'motor' has no bias"),
+        ({"actuator": "thruster"}, "armature", "select: actuator 'thruster' moves neither a joint nor a tendon"),
+        ({"actuator": "thruster"}, "damping", "select: actuator 'thruster' moves neither a joint nor a tendon"),
+        ({"actuator": "*"}, "gear[1]", r"field: got gear\[1\], but gear of actuator 'motor' has 1 component,"),
+        ({"actuator": "gyro"}, "gear[3]", r"field: got gear\[3\], but gear of actuator 'gyro' has 3 components"),
+        ({"geom": "ball"}, "size[1]", r"field: got size\[1\], but size of geom 'ball' has 1 component,"),
+        ({"geom": "pill"}, "size[2]", r"field: got size\[2\], but size of geom 'pill' has 2 components"),
+        ({"body": "hand"}, "push_impulse", "select: body 'hand' is placed by mocap"),
+        ({"body": "tip"}, "push_impulse", "select: body 'tip' is placed by mocap"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(select: dict[str, str], field: str, why: str) -> None:
+    with pytest.raises(DREnvError, match=f"entries.e.{why}"):
+        varying(select, field).bind(mujoco.MjModel.from_xml_string(IDLE))
+
+
+def test_what_would_do_nothing_is_not_offered() -> None:
+    model = mujoco.MjModel.from_xml_string(IDLE)
+    found = {(offer.field.kind, offer.field.name): offer for offer in offers(model)}
+    assert ("actuator", "bias") not in found
+    assert found["actuator", "damping"].names == ("motor", "gyro")
+    assert found["body", "push_impulse"].names == ("rod", "top")
+    assert found["actuator", "gear"].field.components == 6
+    scalar = {
+        (offer.field.kind, offer.field.name): offer for offer in offers(mujoco.MjModel.from_xml_string(ACTUATORS))
+    }
+    for offer in (scalar["actuator", "gear"], scalar["geom", "size"]):
+        assert offer.field.components == 1
+        assert len(offer.nominal) == len(offer.names)

@@ -85,6 +85,26 @@ def test_refused_draws_are_drawn_again_and_counted(rich_model: mujoco.MjModel) -
         assert plan.sample(np.random.default_rng(seed))["long"] <= 2.0 + 1e-6
 
 
+def test_moments_varied_one_by_one_are_those_of_a_body(rich_model: mujoco.MjModel) -> None:
+    spec = spec_of(x=entry({"body": "hand"}, "inertia", "scale", type="uniform", low=0.2, high=2, per="number"))
+    plan = spec.bind(rich_model)
+    columns, refused = plan.sample_columns(_seeds(500), np.arange(500), np.zeros(500))
+    moments = plan.realise(columns)["body_inertia"].reshape(500, -1, 3)
+    assert (2 * moments.max(-1) <= moments.sum(-1) * (1 + 1e-9)).all()
+    assert refused > 100
+    plan.columns_from([{"x": column} for column in columns["x"]])  # they can be replayed
+
+
+def test_numbers_of_a_match_are_told_apart(rich_model: mujoco.MjModel) -> None:
+    spec = spec_of(
+        x=entry({"joint": ["wrist", "slide"]}, "damping", "scale", type="uniform", low=0.5, high=2, per="number"),
+        y=entry({"body": "hand"}, "inertia", "scale", type="uniform", low=0.9, high=1.1, per="number"),
+    )
+    x, y = spec.bind(rich_model).entries
+    assert x.labels == ("wrist[0]", "wrist[1]", "wrist[2]", "slide[0]")
+    assert y.labels == ("hand[0]", "hand[1]", "hand[2]")
+
+
 def test_hopeless_distributions_are_named(rich_model: mujoco.MjModel) -> None:
     spec = spec_of(long=entry({"body": "hand"}, "inertia[2]", "scale", type="uniform", low=5.0, high=6.0))
     with pytest.raises(DREnvError, match=r"entries\.long\.distribution: 100 Draws in a row"):

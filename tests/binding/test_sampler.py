@@ -293,6 +293,20 @@ def test_other_numbers_keep_the_plan(model: mujoco.MjModel) -> None:
         plan.with_spec(Spec.from_yaml(STRUCTURED.replace("low: 0.3, high: 0.5}", "low: -0.3, high: 0.5}")))
 
 
+def test_a_curriculum_that_cannot_begin_is_refused(model: mujoco.MjModel) -> None:
+    """Where both variables are at their middle, the sum of every Draw is above what the entry takes."""
+    form = Spec.from_yaml(STRUCTURED).to_dict()
+    total = {"type": "expression", "formula": "payload + load", "low": 0.2, "high": 0.9}
+    form["variables"]["load"] = {"distribution": {"type": "uniform", "low": 0, "high": 1}}
+    form["entries"]["mass"]["distribution"] = total
+    assert Spec.from_dict(form).bind(model)
+    assert Spec.from_dict({**form, "curriculum": {"start": 0.9}}).bind(model)
+    with pytest.raises(
+        DREnvError, match=r"^curriculum: begins with 0 of .* greater start.* entries\.mass\.distribution"
+    ):
+        Spec.from_dict({**form, "curriculum": {"end": 0.5}}).bind(model)
+
+
 def test_curricula_widen() -> None:
     text = STRUCTURED + "curriculum: {start: 0.2, begin: 0.1, end: 0.6}\n"
     spec = Spec.from_yaml(text)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,9 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--resume", "nowhere"], "nowhere: not a run"),
         (["evaluate", "nowhere"], "nowhere: not a run"),
         (["spec", "check", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["preview", "--task", "tabletop", "--samples", "0"], "--samples: got 0, expected at least 1"),
+        (["preview", "--task", "tabletop", "--out", "sheet.bmp"], "sheet.bmp: got .bmp, expected .png, .jpg or .html"),
+        (["validate", ".", "--limit", "-1"], "--limit: got -1, expected 0 or more"),
         (["bench", "vectr"], "no benchmark 'vectr'; did you mean 'vector'?"),
         (["bench", "vector", "--task", "walker"], "no task 'walker'; did you mean 'walker2d'?"),
     ],
@@ -195,6 +200,16 @@ def test_an_unwritable_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
     main(["train", "inverted_pendulum", "--steps", "300", "--out", str(tmp_path / "run"), *SMALL])
     error = _fails(capsys, "evaluate", str(tmp_path / "run"), "--out", str(tmp_path / "file" / "report"))
     assert "report: cannot write here" in error
+
+
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        code = "from dr_env.cli.main import main; main(['spec', 'schema'])"
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
 
 
 def test_lists_that_are_given_in_parts_are_one() -> None:

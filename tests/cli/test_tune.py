@@ -12,6 +12,7 @@ import pytest
 from dr_env import Spec, VectorEnv, make_task, rollout, state_names
 from dr_env.cli.main import main
 from dr_env.envs import return_of_log
+from dr_env.errors import StorageError
 from dr_env.tuning.study import Study
 from policies.checkpoint import Run
 from policies.ppo import PPOTrainer
@@ -90,6 +91,28 @@ def test_policies_that_crash_leave_the_study_intact(
     main(["tune", "search", "--out", str(out), "--budget", "6", "--quiet"])
     study = Study(out)
     assert study.summary()[-1]["state"] == "complete"
+    study.close()
+
+
+def test_a_full_disk_is_no_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "study"
+
+    def fails(*_: Any) -> None:
+        raise StorageError("checkpoints: cannot write: No space left on device")
+
+    begin = ["tune", "search", "--out", str(out), "--task", "inverted_pendulum", "--method", "random"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", fails)
+        assert "No space left" in _fails(capsys, *begin, "--budget", "1", "--episodes", "2", *TRAIN)
+    assert not (out / "tuned.yaml").exists()
+    study = Study(out)
+    assert [row["state"] for row in study.summary()] == ["running"]
+    study.close()
+    main(["tune", "search", "--out", str(out), "--budget", "1", "--quiet"])
+    study = Study(out)
+    assert [row["state"] for row in study.summary()] == ["complete"]
     study.close()
 
 

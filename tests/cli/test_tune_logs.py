@@ -70,10 +70,12 @@ def test_a_fit_finds_the_target_and_its_spec_predicts_trains_and_says_where_it_i
     said = capsys.readouterr().out
     assert "noise stays as it is: random from step to step" in said
     assert "commands seem to act" not in said, "they act at once"
-    spec = dr_env.Spec.load(out)
+    spec, steps = dr_env.Spec.load(out), round(3 / dr_env.make_task("inverted_pendulum").dt)
     assert spec.provenance is not None
     assert spec.provenance["method"] == "gauss_newton"
     assert spec.provenance["ledger"]["target_episodes"] == 3
+    assert spec.provenance["ledger"]["target_steps"] == 3 * (steps - 1), "and what nobody recorded is none"
+    assert spec.provenance["ledger"]["seconds"] > 0
     assert list(spec.entries) == ["pole_mass", "motor_strength", "joint_damping_slider", "joint_damping_hinge", "noise"]
     envs = dr_env.make_vector_env(task="inverted_pendulum", num_envs=256, randomization=spec)
     _, info = envs.reset(seed=0)

@@ -14,7 +14,7 @@ from dr_env.comparison import transfer as transfer_module
 from dr_env.comparison.cells import cells, store
 from dr_env.comparison.priors import prior_of
 from dr_env.comparison.recovery import recover
-from dr_env.comparison.summary import markdown, recovered, transferred
+from dr_env.comparison.summary import markdown, mean_of, recovered, transferred
 from dr_env.comparison.targets import hidden, record, truth_of
 from dr_env.comparison.transfer import transfer
 from dr_env.errors import DREnvError
@@ -29,6 +29,15 @@ def test_cells_differ_in_name_and_come_seed_by_seed() -> None:
     quick, full = (cells(0, full, 1, ["dropo"]) for full in (False, True))
     assert not {c.name for c in quick} & {c.name for c in full}, "other settings are other cells"
     assert {c.size for c in full} == {10, 100, 1000}
+
+
+@pytest.mark.parametrize("runs", [5, 10, 40])
+def test_intervals_of_means_hold_the_truth_as_often_as_they_say(runs: int) -> None:
+    inside = []
+    for values in np.random.default_rng(0).normal(size=(400, runs)):
+        found = mean_of(values)
+        inside.append(found.low <= 0 <= found.high)
+    assert 0.91 <= np.mean(inside) <= 0.98
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ def test_formulas() -> None:
         ("'text'", "a formula has no"),
         ("a.b.c", "a formula has no 'a.b.c'"),
         ("lambda: 1", "a formula has no"),
+        ("1 + lambda", "no name can be 'lambda', a word of Python's"),
+        ("in", "no name can be 'in', a word of Python's"),
     ],
 )
 def test_bad_formulas(text: str, message: str) -> None:
@@ -266,6 +268,25 @@ def test_what_a_mixture_never_chooses_has_no_part_in_its_density() -> None:
         {"weight": 0, "type": "uniform", "low": 1, "high": 1}, {"weight": 1, "type": "uniform", "low": 1, "high": 2}]}  # fmt: skip
     assert mixture.log_prob(1.0) == pytest.approx(np.log(0.5))
     assert Distribution.from_dict(narrow).log_prob(1.0) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_box_far_from_the_mean_standardizes_what_it_holds(side: int) -> None:
+    ends = sorted((2.7 * side, 9.0 * side))
+    form = {"type": "joint_normal", "names": ["a", "b"], "mean": [0, 5], "covariance": [[1, 0], [0, 1]]}
+    made = Distribution.from_dict({**form, "low": [ends[0], -99], "high": [ends[1], 99]})
+    drawn = stats.truncnorm(*ends).rvs(10_000, random_state=np.random.default_rng(0))
+    shown = made.standardize(np.stack((drawn, np.full(10_000, 5.0)), axis=-1))
+    np.testing.assert_allclose(np.quantile(shown[:, 0], [0.005, 0.995]), [-1, 1], atol=0.1)
+    assert (shown[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["\u00b5", "e\u0301", "\ufb01", "posterior.\u00b5"])
+def test_formulas_read_names_as_they_are_written(name: str) -> None:
+    """Python's parser replaces letters by their compatibility forms (NFKC)."""
+    formula = Formula(f"1 + min({name}, 2) * {name}")
+    assert formula.names == (name,)
+    assert formula({name: np.array([3.0])}).tolist() == [7.0]
 
 
 def test_an_endless_formula_is_refused_in_one_line() -> None:

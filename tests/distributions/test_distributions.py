@@ -107,6 +107,10 @@ def test_zero_width_is_the_value_exactly(value: float) -> None:
         ({"type": "choice", "values": [1, 1]}, "expected different numbers"),
         ({"type": "choice", "values": [1, 2], "weights": [1]}, "expected 2 numbers"),
         ({"type": "choice", "values": 3}, "expected a list of at least one number"),
+        ({"type": "uniform", "low": None, "high": 1}, "low: got None, expected a number"),
+        ({"type": "uniform", "low": [0.7], "high": 1}, "low: got [0.7], expected a number"),
+        ({"type": "choice", "values": [1, None]}, "values[1]: got None, expected a number"),
+        ({"type": "log_uniform", "low": 1e-200, "high": 1e200}, "high: got 1e+200, expected one less than 1e308 times"),
         ([1], "expected a mapping"),
     ],
 )
@@ -114,3 +118,8 @@ def test_bad_forms(form: object, message: str) -> None:
     with pytest.raises(DREnvError) as error:
         Distribution.from_dict(form)
     assert message in str(error.value)
+
+
+def test_the_mean_of_a_narrow_box_is_its_middle() -> None:
+    assert TruncatedNormal(1.0, 1e8, 0.5, 2.0).mean() == pytest.approx(1.25, rel=1e-6)
+    assert TruncatedNormal(0.0, 1.0, -1e9, -30.0).mean() == pytest.approx(-30.03326, rel=1e-6)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr_env import DREnvError, ParameterVector
+from dr_env import Distribution, DREnvError, ParameterVector
 from dr_env.distributions import Choice, Constant, LogUniform, Normal, ScaledBeta, TruncatedNormal, Uniform
 
 DISTRIBUTIONS = {
@@ -16,6 +16,17 @@ DISTRIBUTIONS = {
     "mode": Choice((0.0, 1.0)),
 }
 VECTOR = ParameterVector.of(DISTRIBUTIONS)
+
+
+def test_names_are_told_apart() -> None:
+    mixture = Distribution.from_dict(
+        {
+            "type": "mixture",
+            "components": [{"type": "uniform", "low": 0, "high": 1}, {"type": "uniform", "low": 2, "high": 3}],
+        }
+    )
+    with pytest.raises(DREnvError, match=r"a\.0\.low: two numbers have this name, one of them of 'a\.0'"):
+        ParameterVector.of({"a": mixture, "a.0": Uniform(0.0, 1.0)})
 
 
 def test_names_and_bounds() -> None:

@@ -1,17 +1,22 @@
 """Start states are measured with noise, which bands of predicted motion know."""
 
+import mujoco
 import numpy as np
 import pytest
+from scipy import signal
 
 from dr_env import Spec, make_task
 from dr_env.cli.models import load_mjspec
-from dr_env.cli.recordings import Bench
+from dr_env.cli.recordings import Bench, load_bench
 from dr_env.cli.tune_score import evaluate_spec, middle_of
 from dr_env.envs.recorder import record
 from dr_env.envs.replay import Replay
 from dr_env.errors import DREnvError
 
 _SHARE = 0.02  # of each number's own deviation
+_ARM = """<mujoco><option timestep="0.002" integrator="implicitfast"/><worldbody><body><joint name="j" axis="0 1 0"
+ damping="0.05"/><geom type="capsule" size=".02" fromto="0 0 0 0 0 -.5" mass="1"/></body></worldbody>
+ <actuator><motor name="m" joint="j"/></actuator></mujoco>"""
 
 
 def _bench(task, noise):
@@ -48,6 +53,28 @@ def test_bands_of_the_true_model_hold_what_noise_makes_of_it(task, draws):
     for name, bands in found.coverage.items():
         assert 0.35 < bands["50"] < 0.65, name
         assert 0.8 < bands["90"] < 0.97, name
+
+
+def test_bands_hold_what_estimated_velocities_make_of_noisy_positions(tmp_path):
+    """A smoothing filter's velocities look less noisy than they are, since they are off for long."""
+    (tmp_path / "arm.xml").write_text(_ARM)
+    model = mujoco.MjModel.from_xml_string(_ARM)
+    data, rng = mujoco.MjData(model), np.random.default_rng(0)
+    rows = []
+    for i in range(5000):
+        data.ctrl[0] = 0.95 * data.ctrl[0] + 0.3 * rng.normal()
+        rows.append((0.002 * i, data.qpos[0] + 1e-3 * rng.normal(), data.ctrl[0]))
+        mujoco.mj_step(model, data)
+    np.savetxt(tmp_path / "arm.csv", rows, delimiter=",", header="t,q,u", comments="")
+    (tmp_path / "map.yaml").write_text(
+        "format: dr_env/logs/1\nfiles: arm.csv\ntime: t\ncolumns: {'qpos[j]': q, 'ctrl[m]': u}\n"
+    )
+    bench = load_bench(str(tmp_path / "arm.xml"), tmp_path / "map.yaml", None, (), (), 0.5)
+    found, replay = evaluate_spec(bench, Spec(), 0.5, 24, 0)
+    assert 0.75 < found.coverage["j"]["90"] < 0.97
+    moved = [replay.windows.blurred(replay.model, np.array([1e-3, 0.0]), rng).qvel for _ in range(400)]
+    norm = np.linalg.norm(signal.savgol_coeffs(25, 3, deriv=1, delta=0.002))
+    np.testing.assert_allclose(np.std(moved, axis=0)[1:], 1e-3 * norm, rtol=0.2)
 
 
 def test_bands_of_the_true_model_and_exact_recordings_are_thin():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -124,14 +125,35 @@ def test_it_is_trained_gone_on_with_and_judged(file: Path, tmp_path: Path, capsy
     assert Run(run).config["task"] == "cart"
     _forget()
     # the run holds no code and names none, so who goes on with it says where it is
-    for command in (["evaluate", run], ["train", "--resume", run]):
-        assert "no task 'cart'" in (said := _fails(capsys, *command)) and "--task FILE" in said
+    for command, hint in (["evaluate", run], "--task FILE"), (["train", "--resume", run], "train FILE --resume RUN"):
+        assert "no task 'cart'" in (said := _fails(capsys, *command)) and hint in said
     main(["train", str(file), "--resume", str(run), "--steps", "1024", "--quiet"])
     _forget()
     main(["evaluate", str(run), "--task", str(file), "--episodes", "4", "--no-video", "--quiet"])
     assert json.loads((tmp_path / "report" / "report.json").read_text())["task"] == "cart"
     file.with_name("target.yaml").unlink()
     assert "say with --target which world to judge in" in _fails(capsys, "evaluate", run, "--task", file)
+
+
+def test_with_nothing_beside_it_it_is_judged_under_what_its_runs_share(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prior, plain, varied = tmp_path / "prior.yaml", tmp_path / "plain", tmp_path / "varied"
+    file.with_name("randomization.yaml").rename(prior)
+    file.with_name("target.yaml").unlink()
+    for world, run in (("none", plain), (prior, varied)):
+        main(["train", str(file), "--randomization", str(world), "--steps", "256", "--out", str(run), *SMALL])
+        assert f"dr-env evaluate {run} --task {file} --target TARGET.yaml" in capsys.readouterr().out
+    main(["evaluate", str(plain), str(varied), "--task", str(file), "--target", str(prior), "--episodes", "4",
+          "--no-video", "--quiet"])  # fmt: skip
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert [arm["name"] for arm in report["arms"]] == ["plain", "randomized"]
+    (varied / "randomization.yaml").write_text(SPEC.replace("2.0", "3.0"))
+    shutil.copytree(varied, tmp_path / "other")
+    (tmp_path / "other" / "randomization.yaml").write_text(SPEC)
+    assert "under 2 Specs; say with --randomization" in _fails(
+        capsys, "evaluate", varied, tmp_path / "other", "--task", file, "--target", prior
+    )
 
 
 def test_what_a_run_names_is_never_run(file: Path, tmp_path: Path) -> None:
@@ -154,9 +176,9 @@ def test_other_commands_take_it(file: Path, tmp_path: Path, capsys: pytest.Captu
     main(["tune", "fit", "--model", str(file), "--spec", str(file.with_name("randomization.yaml")), "--log",
           str(tmp_path / "logs" / "logs.yaml"), "--out", str(tmp_path / "tuned.yaml"), "--quiet"])  # fmt: skip
     capsys.readouterr()
-    assert "pictures are of a model" in _fails(
-        capsys, "export", "--task", file, "--frames", 2, "--out", tmp_path / "data"
-    )
+    file.with_name("randomization.yaml").unlink()
+    for command in ("export", "--frames", 2, "--out", tmp_path / "data"), ("preview",):
+        assert f"such as {file.with_suffix('.xml')}; pictures are of" in _fails(capsys, *command, "--task", file)
     assert not (tmp_path / "data").exists()
 
 

@@ -129,6 +129,7 @@ def test_states_of_a_wrong_shape_are_said_to_be_so() -> None:
         ({"frame_skip": "4"}, "frame_skip: got '4', expected a whole number of at least 1"),
         ({"max_episode_steps": 2.5}, "max_episode_steps: got 2.5, expected a whole number"),
         ({"observe": "qpos"}, "observe: got 'qpos', expected a function"),
+        ({"fields": "qpos"}, r"fields: got 'qpos', expected a tuple of names, such as \('qpos',\)"),
     ],
 )
 def test_arguments_that_no_task_takes(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
@@ -136,6 +137,69 @@ def test_arguments_that_no_task_takes(tmp_path: Path, arguments: dict[str, Any],
         task_of(tmp_path, **arguments)
     with pytest.raises(DREnvError, match=r"make_task\('hopper'\): no argument 'frameskip'"):
         make_task("hopper", frameskip=2)
+
+
+@pytest.mark.parametrize("function", ["observe", "reward", "terminated"])
+def test_fields_that_were_not_asked_for_are_named(tmp_path: Path, function: str) -> None:
+    with pytest.raises(DREnvError, match=rf"{function}: reads 'sensordata'.* expected fields=\('qpos', 'qvel', 'sens"):
+        env = VectorEnv(task_of(tmp_path, **{function: lambda *given: given[-1]["sensordata"][:, 0]}), 2)
+        env.reset(seed=0)
+        env.step(np.zeros((2, 1), np.float32))
+
+
+def test_keys_that_are_no_fields_stay_the_functions_own_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="height"):
+        VectorEnv(task_of(tmp_path, observe=lambda data: {}["height"]), 2)
+
+
+def test_observations_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    """Where episodes begin, and later where a policy could make no numbers of them."""
+    from dr_env.envs.stability import try_out
+    from dr_env.testing import TaskConformance
+
+    class Conformance(TaskConformance):
+        pass
+
+    def root(data: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return np.concatenate((data["qvel"], np.sqrt(data["qpos"])), axis=1)
+
+    task = task_of(tmp_path, observe=root, max_episode_steps=10)
+    env, message = VectorEnv(task, 2), "observe: environment 1 got nan for '#1', expected finite numbers"
+    with pytest.raises(DREnvError, match=message):
+        env.reset(seed=0, options={"qpos": [[1.0], [-1.0]]})
+    env.reset(seed=0, options={"qvel": [[1.0], [-1.0]]})
+    observations = env.step(np.zeros((2, 1), np.float32))[0]
+    with pytest.raises(DREnvError, match=message):
+        env.step(observations[:, 1:].astype(np.float32))
+    for run in (lambda: try_out(task, spec_of(), 4), lambda: Conformance()._played(task, 4, 0)):
+        with pytest.raises(DREnvError, match="got nan for '#1'"):
+            run()
+
+
+KEYED = MODEL.replace('axis="1 0 0"', 'axis="1 0 0" range="-.2 .2" limited="true"').replace(
+    "</mujoco>", '<keyframe><key name="home" qpos=".1" qvel=".3" ctrl=".7"/></keyframe></mujoco>'
+)
+
+
+def test_episodes_start_from_a_keyframe_and_within_the_joints_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "keyed.xml"
+    path.write_text(KEYED)
+
+    def states(**arguments: Any) -> Any:
+        task = make_task(path, reward=lambda before, action, after: np.zeros(len(action)), **arguments)
+        return VectorEnv(task, 64).reset(seed=0)[0], task.initial_state(task.mjspec().compile(), np.full((2, 2), 0.5))
+
+    observed, state = states(start="home")
+    assert (observed == [0.1, 0.3]).all()
+    assert {name: values.tolist() for name, values in state.items()} == {
+        "qpos": [[0.1]] * 2, "qvel": [[0.3]] * 2, "ctrl": [[0.7]] * 2}  # fmt: skip
+    assert (states()[0] == 0).all() and "ctrl" not in states()[1]
+    place, speed = states(start="home", reset_noise=0.5)[0].T
+    assert place.min() == -0.2 and place.max() == 0.2 and len(np.unique(place)) > 10
+    assert np.abs(speed - 0.3).max() > 0.4
+    with pytest.raises(DREnvError, match=r"start: .*keyed\.xml has no keyframe 'hme'; did you mean 'home'"):
+        states(start="hme")
 
 
 def test_what_is_no_model_is_not_bound() -> None:

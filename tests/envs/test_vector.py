@@ -3,13 +3,24 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_returned_data_not_reused
 from gymnasium.vector import AutoresetMode
 
-from dr_env import Draw, DREnvError, Spec, VectorEnv, compile_model, make_env, make_task, make_vector_env
+from dr_env import (
+    DomainRandomization,
+    Draw,
+    DREnvError,
+    Spec,
+    VectorEnv,
+    compile_model,
+    make_env,
+    make_task,
+    make_vector_env,
+)
 from tests.conftest import entry, model_bytes, shipped_spec, spec_of
 
 IDENTITY = {
@@ -136,6 +147,16 @@ def test_an_info_of_draws_is_replayed() -> None:
     assert env.draws == draws
     with pytest.raises(DREnvError, match="no entry 'frction'; did you mean 'friction'"):
         env.reset(options={"draw": {**info["dr"], "frction": info["dr"]["friction"]}})
+
+
+def test_an_info_of_many_environments_is_not_that_of_one() -> None:
+    """A vector of Gymnasium's hands the same options to each environment, which cannot know its place in it."""
+    envs = gym.make_vec("dr_env/Hopper-v0", 2, "sync", randomization="default")
+    wrapped = DomainRandomization(gym.make("Hopper-v5"), shipped_spec("hopper"))
+    _, info = envs.reset(seed=0)
+    for env in (envs, wrapped, make_vector_env(task="hopper", num_envs=3, randomization="default")):
+        with pytest.raises(DREnvError, match=r"draw: got an info of 2 environments, expected one of [13]"):
+            env.reset(options={"draw": info["dr"]})
 
 
 def test_episodes_have_a_step_at_least() -> None:
@@ -279,6 +300,7 @@ def test_acceptance_is_reported() -> None:
         (lambda env: env.reset(options={"draw": [{}]}), "draw: got 1 Draws, expected one or 2"),
         (lambda env: env.reset(options={"reset_mask": [1, 0]}), "reset_mask: got [1, 0], expected (2,) booleans"),
         (lambda env: env.reset(seed=[1]), "seed: got 1 seeds, expected one or 2"),
+        (lambda env: env.reset(seed=1.5), "seed: got 1.5, expected a whole number, or one for each environment"),
         (lambda env: env.step(np.zeros((2, 4), np.float32)), "actions: got shape (2, 4), expected (2, 3)"),
         (lambda env: env.step(np.full((2, 3), np.nan)), "actions: environment 0 got [nan, nan, nan]"),
         (lambda env: make_vector_env(task="hopper", num_envs=0), "num_envs: got 0"),

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import MaxAndSkipObservation
 
 from dr_env import DomainRandomization, DREnvError, Spec, VectorEnv, make_env, make_task, task_names
 from dr_env.distributions import Uniform
@@ -287,12 +288,20 @@ def test_pushes_are_given_once_in_seconds(told: dict[str, Any]) -> None:
     assert jumps[jumps > 0.5] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_an_environment_that_does_not_say_how_long_a_step_is() -> None:
+@pytest.mark.parametrize(
+    ("env", "takes"),
+    [(Slide(), 0.02), (Slide(dt=0.002), 0.02), (MaxAndSkipObservation(Slide(dt=0.02), 4), 0.08)],
+)
+def test_an_environment_that_does_not_say_how_long_a_step_is(env: Any, takes: float) -> None:
     late = spec_of(late=entry({"observation": "*"}, "delay", "set", type="constant", value=0.04))
-    env = DomainRandomization(Slide(), late)
-    env.reset(seed=0)
-    with pytest.raises(DREnvError, match=r"entries\.late: depends on the seconds .* an attribute `dt` of 0\.02"):
-        env.step(np.zeros(1))
+    randomized = DomainRandomization(env, late)
+    randomized.reset(seed=0)
+    for _ in range(2):
+        with pytest.raises(DREnvError, match=rf"late: depends on the seconds .* takes {takes} .* `dt` of {takes}, or"):
+            randomized.step(np.zeros(1))
+    outside = MaxAndSkipObservation(DomainRandomization(Slide(dt=0.02), late), 4)
+    outside.reset(seed=0)
+    outside.step(np.zeros(1))
     noisy = DomainRandomization(
         Slide(), spec_of(n=entry({"observation": "*"}, "noise", "set", type="constant", value=0.1))
     )

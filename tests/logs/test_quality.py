@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from dr_env import DREnvError
 from dr_env.logs import Layout, read_logs
+from dr_env.logs.quality import check_pair
 from tests.logs.test_reading import COLUMNS, FREE, LAYOUT, mapped, read, recording, write
 
 Array = NDArray[np.float64]
@@ -241,3 +243,22 @@ def test_a_joint_that_hardly_moves_is_no_other_one(tmp_path: Path) -> None:
     table["p1"] = 1e-4 * np.sin(3 * table["t"]) + 1e-3 * rng.normal(size=1200)
     table["v1"] = 3e-4 * np.cos(3 * table["t"]) + 1e-3 * rng.normal(size=1200)
     assert not read(tmp_path, table, columns=COLUMNS)[1]
+
+
+def test_a_dropped_bodys_own_velocity_is_right_and_its_opposite_is_not() -> None:
+    """Its fall is over before the longest lag; what follows are shocks."""
+    model = mujoco.MjModel.from_xml_string(
+        '<mujoco><option timestep="0.002"/><worldbody><geom type="plane" size="5 5 .1"/><body pos="0 0 .08"><freejoint/>'
+        '<geom type="box" size=".03 .02 .015" mass=".1"/></body></worldbody></mujoco>'
+    )
+    for seed in range(12):
+        data, rng = mujoco.MjData(model), np.random.default_rng(seed)
+        data.qvel[:] = rng.normal(0, [0.3] * 3 + [3.0] * 3)
+        rows = []
+        for _ in range(100):
+            rows.append((data.time, *data.qpos[:3], *data.qvel[:3]))
+            mujoco.mj_step(model, data, 10)
+        time, *columns = np.array(rows).T
+        for position, velocity in zip(columns[:3], columns[3:], strict=True):
+            assert not [found for found in check_pair("v", time, position, velocity) if found.fatal], seed
+            assert next(check_pair("v", time, position, -velocity)).check == "sign"

@@ -190,6 +190,8 @@ def test_runs_keep_and_honour_it(tmp_path: Path, settings: dict[str, Any]) -> No
     policy = trainer.load(run)
     assert policy.steps == 1024
     assert policy.context == ("observed" if settings.get("context") == "observed" else "hidden")
+    with pytest.raises(DREnvError, match=r"observations: got shape \(4,\), expected \(n, "):
+        policy.act(np.zeros(4))
     env = VectorEnv(task, 8, spec, context=policy.context)
     once = rollout(env, policy.act, seed=3).returns
     assert np.array_equal(once, rollout(env, policy.act, seed=3).returns)  # begins anew every time

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import jsonschema
@@ -6,6 +7,7 @@ import yaml
 
 from dr_env import DREnvError, Spec, make_task, task_names
 from dr_env.spec import json_schema
+from dr_env.spec.io import parse_yaml
 
 TEXT = """\
 format: dr_env/1
@@ -86,6 +88,9 @@ def test_the_schema_refuses_what_the_spec_refuses(old: str, new: str) -> None:
         ),
         ("low: 0.7", "lwo: 0.7", "no key 'lwo'; did you mean 'low'?"),
         ("low: 0.7", "low: .nan", "r.yaml:7 entries.torso_mass.distribution.low: got nan, expected a finite number"),
+        ("low: 0.7", "low: ", "r.yaml:7 entries.torso_mass.distribution.low: got None, expected a number"),
+        ("low: 0.7", "low: [0.7]", "r.yaml:7 entries.torso_mass.distribution.low: got [0.7], expected a number"),
+        ("low: 0.7", "low: 1:30", "r.yaml:7 entries.torso_mass.distribution.low: got '1:30', expected a number"),
         ("high: 1.3", "high: .inf", "entries.torso_mass.distribution.high: got inf, expected a finite number"),
         ("per: element", "pre: element", "r.yaml:13 entries.foot_friction.pre: unknown key 'pre'; did you mean 'per'?"),
         (
@@ -128,6 +133,8 @@ def test_bad_specs_name_file_line_and_key(old: str, new: str, message: str) -> N
         ("format: dr_env/1\nentries:\n  a: 3\n", "r.yaml:3 entries.a: got 3"),
         (TEXT[: TEXT.index("low: 0.7")], "r.yaml:"),
         ("format: [dr", "r.yaml:1 not valid YAML, or cut off"),
+        ("entries: &x {a: *x}\n", "r.yaml: nested too deeply, or an alias that holds itself"),
+        ("entries: " + "[" * 3000 + "]" * 3000, "r.yaml: nested too deeply, or an alias that holds itself"),
     ],
 )
 def test_empty_and_cut_off_files(text: str, message: str) -> None:
@@ -175,6 +182,22 @@ def test_numbers_as_mjcf_writes_them() -> None:
         assert Spec.from_yaml(text % written).entries["m"].distribution.support() == (0.5, 2.0)
     with pytest.raises(DREnvError, match=r":3 entries.m.*low"):
         Spec.from_yaml(text % ".")
+
+
+def test_plain_words_and_numbers_are_those_of_yaml_1_2() -> None:
+    text = "[010, -07.5, 1:30, yes, No, y, 2026-11-30, 0x1F, 1_000, true, False, .inf, ~, '010']"
+    data, _ = parse_yaml(text, "s")
+    assert data == [10, -7.5, "1:30", "yes", "No", "y", "2026-11-30", 31, 1000, True, False, math.inf, None, "010"]
+
+
+def test_a_groups_name_is_no_entrys() -> None:
+    """Draws of a group are keyed by its name, and an entry of that key would draw the very same numbers."""
+    both = "format: dr_env/1\nentries:\n"
+    for name, share in (("left", ", share: x"), ("share.x", "")):
+        both += f"  {name}: {{select: {{body: b}}, field: mass, operation: scale, "
+        both += f"distribution: {{type: uniform, low: 0.5, high: 1}}{share}}}\n"
+    with pytest.raises(DREnvError, match=r"s:4 entries\.share\.x: a group that shares its draw is called so"):
+        Spec.from_yaml(both, "s")
 
 
 def test_a_switch_narrows_around_its_mean() -> None:

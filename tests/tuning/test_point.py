@@ -51,6 +51,23 @@ def test_several_matches_get_one_value() -> None:
     assert tuner.result().entries["mass"].distribution.mean() == pytest.approx(1.3, rel=1e-4)
 
 
+def test_what_a_recording_hardly_tells_is_said_so() -> None:
+    """By Laplace's approximation 1 / sqrt(1 + sum of squared slopes / 12 noise^2) of a flat prior's spread is left."""
+    simulator = target.CartSimulator(target.recording())
+    rng = np.random.default_rng(0)
+    slopes, noise = rng.normal(size=(300, 2)) * [1.0, 0.02], rng.normal(size=300)
+    low, high = simulator.bounds
+
+    def residuals(values: np.ndarray) -> np.ndarray:
+        return (np.asarray((values - low) / (high - low)) - 0.5) @ slopes.T - noise
+
+    simulator.residuals = residuals  # type: ignore[method-assign]
+    tuner = make_tuner("point", target.PRIOR, simulate=lambda _: simulator)
+    tuner.tell(target.recording())
+    (note,) = (note for note in tuner.notes if "not identified" in note)
+    assert note.endswith(": damping (99 %)")
+
+
 def test_it_needs_a_simulator() -> None:
     with pytest.raises(DREnvError, match="needs recordings and a simulator"):
         make_tuner("point", target.PRIOR)

@@ -108,6 +108,16 @@ def test_baselines_are_what_they_say() -> None:
     assert oracle.result().provenance is not None
 
 
+def test_baselines_of_entries_that_share_a_draw_can_be_bound() -> None:
+    mass = entry({"body": "cart"}, "mass", "scale", type="uniform", low=0.9, high=1.1)
+    form = {**mass, "share": "all", "bounds": [0.5, 2.0]}
+    prior = spec_of(a=form, b={**form, "field": "inertia"})
+    for name in ("uniform20", "wide"):
+        spec = make_tuner(name, prior).ask()
+        assert spec.entries["a"].distribution == spec.entries["b"].distribution
+        assert set(target.drawn(spec, 8, 0)) == {"a", "b"}
+
+
 def test_baselines_keep_within_bounds_and_to_whole_numbers() -> None:
     spec = spec_of(
         c=entry({"geom": "*"}, "friction[0]", "scale", type="uniform", low=0.95, high=1.1),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from dr_env.errors import DREnvError
+from dr_env.locks import alone
 from dr_env.vision import card
 from dr_env.vision.estimator import Estimator, Labels
 from dr_env.vision.hooks import Hook
@@ -153,6 +154,9 @@ def test_other_runs_and_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis/chapter.txt").write_text("I.")
     with pytest.raises(DREnvError, match="is not empty and holds no training run"):
         train(small(), [Boxes(30, size=32)], tmp_path / "thesis", TINY)
+    with alone(tmp_path / "taken", "training"), pytest.raises(DREnvError, match="another process is training here"):
+        train(small(), [Boxes(30, size=32)], tmp_path / "taken", TINY)
+    train(small(), [Boxes(30, size=32)], tmp_path / "taken", TINY)
 
 
 def test_classes_and_meshes_that_differ_are_refused_naming_both(tmp_path: Path) -> None:
@@ -176,6 +180,10 @@ def test_settings_out_of_range_are_refused() -> None:
         TrainSettings(batch=1)
     with pytest.raises(DREnvError, match="no precision 'float23'; did you mean 'float32'"):
         TrainSettings(precision="float23")
+    with pytest.raises(DREnvError, match="seed: got -1, expected at least 0"):
+        TrainSettings(seed=-1)
+    with pytest.raises(DREnvError, match=r"seed: got 10000000000000000000, expected 0 to 2\^63 - 1"):
+        card.make("position", {}, 10**19)
     with pytest.raises(DREnvError, match="held_out: got nan"):
         TrainSettings(held_out=float("nan"))
 

@@ -45,7 +45,7 @@ def check_files(root: Path, formats: Collection[str], findings: Findings, progre
     for name in wanted:
         findings.require(name in formats, root / name, "", f"no dataset there, and the export made one as {name}")
     lines: list[tuple[Path, str]] = []
-    for path in (root / "checksums" / f"{shard}.txt" for shard in shards):
+    for path in (root / "checksums" / f"{name}.txt" for name in [*shards, *(["rest"] if wanted else [])]):
         try:
             read = path.read_text(errors="replace").splitlines()
         except OSError as error:

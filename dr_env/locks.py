@@ -7,6 +7,8 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
+from dr_env.errors import DREnvError
+
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
@@ -28,3 +30,16 @@ def taken(path: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+@contextlib.contextmanager
+def alone(folder: Path, doing: str) -> Iterator[None]:
+    """Sees to it that one process at a time works in a folder.
+
+    Raises:
+        DREnvError: another one is `doing` its work there.
+    """
+    with taken(folder / ".lock") as free:
+        if not free:
+            raise DREnvError(f"{folder}: another process is {doing} here; wait for it, or end it")
+        yield
