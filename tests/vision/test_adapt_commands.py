@@ -51,7 +51,7 @@ def test_few_labels_begin_from_a_run(dataset: Path, tmp_path: Path) -> None:
     [
         (("--adapt", "coral"), "--adapt, --target: got one of them"),
         (("--labels", "0"), "--labels: got 0, expected a trained run in --init"),
-        (("--labels", "10"), "got 10 labelled images asked for, expected 1 to 9"),
+        (("--labels", "10"), "got 10 labelled images asked for, expected 2 to 9"),
     ],
 )
 def test_what_does_not_fit_is_told(
