@@ -65,7 +65,8 @@ class Belief:
 class LikelihoodTuner(Tuner[OptionsT]):
     """A method that fits values to recordings; each telling fits to all recordings so far.
 
-    No variance of a result is above the prior's.
+    No result is wider than the prior is about its middle, whose mean square there is its variance and their distance's
+    square.
     """
 
     needs: ClassVar[frozenset[Kind]] = frozenset({"transitions"})
@@ -99,7 +100,7 @@ class LikelihoodTuner(Tuner[OptionsT]):
         if not problem.empty:
             self._around = None
             mean, covariance = self._fit(problem, generator(self.seed, self.name, self._told))
-            covariance = drawn_in(covariance, problem.variances)
+            covariance = drawn_in(covariance, problem.variances + (mean - problem.mean) ** 2)
             here, slopes = self._around or problem.jacobians(mean, np.full(problem.size, _STEP))
             gradient, allowed = told_by(here, slopes, 1 / problem.variances)
             # a method that has made its spread small knows no more than the recordings say
