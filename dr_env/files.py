@@ -56,3 +56,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, making the folder if need be."""
     with atomic_path(path) as temporary:
         temporary.write_text(text)
+
+
+def append_line(path: str | Path, text: str) -> None:
+    """Adds a line to a file; a crash may cut it off. Raises StorageError where it cannot be written."""
+    try:
+        with Path(path).open("a") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write: {error.strerror}") from error

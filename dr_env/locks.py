@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dr_env.errors import DREnvError
+from dr_env.files import check_writable
 
 
 @contextlib.contextmanager
@@ -37,8 +38,9 @@ def alone(folder: Path, doing: str) -> Iterator[None]:
     """Sees to it that one process at a time works in a folder.
 
     Raises:
-        DREnvError: another one is `doing` its work there.
+        DREnvError: another one is `doing` its work there, or the folder cannot be written.
     """
+    check_writable(folder)
     with taken(folder / ".lock") as free:
         if not free:
             raise DREnvError(f"{folder}: another process is {doing} here; wait for it, or end it")

@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from dr_env import DREnvError, Spec
 from dr_env.errors import StorageError
-from dr_env.files import write_text
+from dr_env.files import append_line, write_text
 from dr_env.locks import alone
 from dr_env.records import versions
 
@@ -96,12 +96,7 @@ class Run:
 
     def log(self, row: Mapping[str, float]) -> None:
         """Adds a line to the learning curve. Raises StorageError where it cannot be written."""
-        path = self.folder / "progress.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise StorageError(f"{path}: cannot write: {error.strerror}") from error
+        append_line(self.folder / "progress.jsonl", json.dumps(row))
 
     def curve(self) -> list[dict[str, float]]:
         """The learning curve; a line cut off by a crash is left out."""

@@ -12,7 +12,7 @@ BASE = {"errors", "files", "locks", "rng", "records", "spatial"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
-    "locks": {"errors"},
+    "locks": {"errors", "files"},
     "rng": set(),
     "records": {"errors", "spatial"},
     "spatial": {"errors"},

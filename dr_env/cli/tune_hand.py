@@ -9,9 +9,18 @@ import tyro
 from rich.console import Console
 
 from dr_env.cli.train import Settings as Pairs
-from dr_env.cli.tune_search import Options, begins, note_of, objective_of, open_study, show, study_settings
+from dr_env.cli.tune_search import (
+    OF_THE_MACHINE,
+    Options,
+    begins,
+    note_of,
+    objective_of,
+    open_study,
+    show,
+    study_settings,
+)
 from dr_env.envs import is_task_file, known_task, return_of_log, task_name
-from dr_env.errors import DREnvError, StorageError
+from dr_env.errors import DREnvError
 from dr_env.tuning import Ledger
 
 Returns = Annotated[tuple[float, ...], tyro.conf.arg(name="return", metavar="R"), tyro.conf.UseAppendAction]
@@ -67,8 +76,8 @@ def ask(
             if objective is not None:
                 try:
                     objective.train(trial.spec, trial.run, trial.warm_start)
-                except (StorageError, OSError, MemoryError):
-                    raise  # of this machine, which says nothing of the Spec: the trial stays open
+                except OF_THE_MACHINE:
+                    raise
                 except Exception as error:
                     # a policy that crashes is evidence as well; the study goes on without it
                     found.tell(trial.number, [], Ledger(policies=1), note_of(error))

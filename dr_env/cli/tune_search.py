@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dr_env.tuning.study import Settings, Study
 
 _PATIENCE = 3  # crashes one after the other before a search gives up
+OF_THE_MACHINE = (StorageError, OSError, MemoryError)
+"""Errors that say nothing of a Spec: a trial that meets one stays open."""
 
 Options = Annotated[
     tuple[str, ...], tyro.conf.arg(name="option", metavar="KEY=VALUE"), tyro.conf.UseAppendAction
@@ -204,8 +206,8 @@ def work(folder: Path, budget: int, threads: int, quiet: bool) -> None:
                 try:
                     steps, seconds = objective.train(trial.spec, trial.run, trial.warm_start)
                     returns, tried = objective.evaluate(trial.run, target, study.settings.episodes, trial.number)
-                except (StorageError, OSError, MemoryError):
-                    raise  # of this machine, which says nothing of the Spec: the trial stays open
+                except OF_THE_MACHINE:
+                    raise
                 except Exception as error:
                     # a policy that crashes is evidence as well; the study goes on without it
                     crashes += 1

@@ -21,6 +21,7 @@ from dr_env.export.request import ExportRequest
 from dr_env.export.store import PARTIAL, Store, checksum, sweep
 from dr_env.export.worker import LOCK, Finish, Render, Seal
 from dr_env.files import check_writable
+from dr_env.locks import taken
 
 Progress = Callable[[int, int, int], None]
 """Told of frames done, of all, and candidates drawn by this run."""
@@ -277,11 +278,9 @@ def _alone(root: Path) -> Iterator[None]:
     """Sees to it that nothing else writes a dataset, workers of a run that was killed included."""
     folder = root / PARTIAL
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock, (folder / LOCK).open("w") as orphans:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DREnvError(f"{root}: another export is writing here") from error
+    with taken(folder / "lock") as free, (folder / LOCK).open("w") as orphans:
+        if not free:
+            raise DREnvError(f"{root}: another export is writing here")
         until = time.monotonic() + _PATIENCE_S
         while True:
             try:

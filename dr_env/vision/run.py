@@ -21,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from dr_env.errors import DREnvError, StorageError
-from dr_env.files import check_writable, write_text
+from dr_env.files import append_line, check_writable, write_text
 from dr_env.vision import card
 
 FORMAT = "dr_env/vision-run/1"
@@ -120,12 +120,7 @@ class Run:
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Adds a line to the learning curve. Raises StorageError where it cannot be written."""
-        path = self.folder / "progress.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise StorageError(f"{path}: cannot write: {error.strerror}") from error
+        append_line(self.folder / "progress.jsonl", json.dumps(line))
 
     def rewind(self, step: int) -> None:
         """Forgets the learning curve's lines of later steps, which are to come again."""
