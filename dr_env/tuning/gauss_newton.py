@@ -19,7 +19,7 @@ from dr_env.tuning.identification import notes_of
 from dr_env.tuning.least_squares import Fit, Problem
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.likelihood import Belief
-from dr_env.tuning.tuner import Measuring, Simulator, Tuner
+from dr_env.tuning.tuner import Measuring, Restartable, Simulator, Tuner
 from dr_env.tuning.white import white_noise
 
 Array = NDArray[np.float64]
@@ -30,6 +30,7 @@ _FURTHER = 4.0  # times the c before
 _FINER = 3  # times that the last such step is halved
 _LITTLE = 1e-3  # of what the recordings say, beside the prior: a c that leaves no more is the last
 _ENSEMBLE = 16  # Draws
+_OUTLIER = 3.0  # spreads; what errs more counts as that
 _FEW = 60  # windows, below which they are cut into parts to see how residuals are correlated
 
 
@@ -246,7 +247,8 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, s
     ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
     noise = white_noise(np.where(problem.measured, fit.residuals, np.nan), clusters)  # (m,)
     if not noise.any() and isinstance(simulator, Measuring):  # windows of a few samples
-        noise = np.sqrt(2) * simulator.noise() / simulator.scales  # of their ends and of their starts
+        shown = _echo(fit, problem, simulator) if isinstance(simulator, Restartable) else np.inf
+        noise = np.sqrt(2) * np.minimum(simulator.noise() / simulator.scales, shown)  # of their ends and their starts
     dimensions = len(fit.point)
     unit = scipy.stats.qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
     normal = special.ndtri(np.clip(unit, 1e-6, 1 - 1e-6))
@@ -274,6 +276,24 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, s
         less = chosen / _FURTHER ** (0.5**finer)
         chosen = less if share(less) >= wanted else chosen
     return chosen
+
+
+def _echo(fit: Fit, problem: Problem, simulator: Restartable) -> Array:
+    """Standard deviations of white noise of states, (m,), scaled, as far as windows that follow each other show it.
+
+    A state that is wrong at the end of one window is wrong at the start of the next, so neighbouring residuals differ
+    in sign. Fast motion, which third differences take for noise, and wrong parameters do not by themselves do that.
+    """
+    order = np.argsort(simulator.clusters, kind="stable")
+    size = _OUTLIER * problem.spread
+    residuals = np.where(problem.measured, np.clip(fit.residuals, -size, size), np.nan)[order]
+    products = -(residuals[1:] * residuals[:-1])[simulator.chained[order][1:]]
+    out = np.zeros(len(size))
+    for i in range(len(size)):
+        found = products[~np.isnan(products[:, i]), i]
+        if len(found):
+            out[i] = np.sqrt(max(0.0, found.mean() - found.std() / np.sqrt(len(found))))  # beyond doubt
+    return out
 
 
 def _inverse(matrix: Array) -> Array:

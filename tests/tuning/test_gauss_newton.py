@@ -34,13 +34,13 @@ class Linear:
     bounds = np.array([0.0, -4.0, 0.1]), np.array([2.0, 4.0, 10.0])
 
     def __init__(self, design: Array, truth: Array, noise: Array, per_window: int = 1) -> None:
-        self.design, self.truth, self.noise, self.sim_steps = design, truth, noise, 0
+        self.design, self.truth, self.errors, self.sim_steps = design, truth, noise, 0
         self.clusters = np.arange(len(design)) // per_window
 
     def predictions(self, values: Array) -> Array:
         self.sim_steps += len(values) * len(self.design)
         x = np.column_stack((values[:, :2], np.log(values[:, 2])))
-        return ((x - self.truth) @ self.design.T - self.noise)[:, :, None]
+        return ((x - self.truth) @ self.design.T - self.errors)[:, :, None]
 
     def residuals(self, values: Array) -> Array:
         return self.predictions(values)[:, :, 0]
@@ -230,6 +230,37 @@ def test_the_spread_of_motion_is_not_thrown_by_a_few_windows() -> None:
         stds = [np.sqrt(np.diag(covariance_of(told(simulator, spread=s, screen=0)))) for s in ("motion", "parameters")]
         ratios.append((stds[0] / stds[1]).max())
     assert np.quantile(ratios, 0.7) < 1.3
+
+
+class Recorded(Linear):
+    """Windows of one sample that follow each other, whose fast motion third differences take for noise."""
+
+    scales = np.ones(1)
+
+    @property
+    def chained(self) -> NDArray[np.bool_]:
+        return np.arange(len(self.design)) > 0
+
+    def noise(self, differences: Array | None = None) -> Array:
+        return np.ones(1)
+
+    def starts(self, values: Array, steps: Array) -> Array:
+        return np.ones((len(self.design), 1, 1))
+
+
+def test_only_errors_that_the_next_window_echoes_are_taken_for_noise_of_states() -> None:
+    rng = np.random.default_rng(0)
+    n, truth = 600, np.array([0.8, 0.3, 0.5])
+    design = rng.normal(size=(n, 3))
+    states = 0.2 * rng.normal(size=n + 1)
+    noisy = told(Recorded(design, truth, np.diff(states)))
+    differ = told(Recorded(design, truth, 0.2 * (design * rng.normal(size=(n, 3))).sum(axis=1)))
+    alone = told(Linear(design, truth, np.diff(states)))
+    stds = [np.sqrt(np.diag(covariance_of(tuner))) for tuner in (noisy, differ, alone)]
+    assert (stds[0] < 0.02).all()  # noise explains it
+    assert (stds[2] > 3 * stds[0]).all()  # nobody said that it was noise
+    width = np.array([2.0, 8.0, np.log(100)])
+    np.testing.assert_allclose(stds[1] * width, 0.2, rtol=0.5)  # parameters that differ do, noise does not
 
 
 def test_the_tuned_spec_reads_back_the_same() -> None:
