@@ -38,9 +38,10 @@ def vector(task_name: str) -> dict[str, Any]:
 
     Ours: 512 environments under the task's own Spec, each redrawn once (or, where its episodes end sooner,
     more often) in a measurement, and the same with noise, delays and pushes added where the Spec has none. The
-    engine: `Batch.step` alone on the nominal model with the same actions from the same states. The rivals:
-    Gymnasium's vector modes, for tasks that Gymnasium has. A randomized model may be slower to simulate than the
-    nominal one (delays, friction, harder contacts), so `engine_share` tells how much of our time `Batch.step` took.
+    engine: `Batch.step` alone with the same actions from the same states, on the nominal model and, since a randomized
+    model may be slower to simulate (delays, friction, harder contacts), on each environment's own (`_same`).
+    `engine_share` is how much of our time `Batch.step` took. The rivals: Gymnasium's vector modes, for tasks that
+    Gymnasium has.
     """
     task = make_task(task_name)
     spec = as_spec("default", task)
@@ -60,7 +61,10 @@ def vector(task_name: str) -> dict[str, Any]:
         if task.reference is not None
     }
     contenders: dict[str, Callable[[], float]] = {"engine": lambda: engine(steps)}
-    contenders |= {name: functools.partial(_env_rate, env, actions, steps) for name, env in envs.items()}
+    for name, env in envs.items():
+        env.reset(seed=0)
+        contenders[name] = functools.partial(_env_rate, env, actions, steps)
+        contenders[f"{name}_engine"] = functools.partial(_engine(env, actions), steps)
     contenders |= {name: functools.partial(_rival_rate, rival) for name, rival in rivals.items()}
     rounds = {name: np.zeros(_ROUNDS) for name in contenders}
     for i in range(_ROUNDS):
@@ -84,9 +88,11 @@ def vector(task_name: str) -> dict[str, Any]:
         "steps_per_s": rates["env"],
         "engine_steps_per_s": rates["engine"],
         "ratio_engine": ratio("env", "engine"),
+        "ratio_engine_same": ratio("env", "env_engine"),
         "engine_share": shares["env"],
         "disturbed_steps_per_s": rates["disturbed"],
         "ratio_engine_disturbed": ratio("disturbed", "engine"),
+        "ratio_engine_same_disturbed": ratio("disturbed", "disturbed_engine"),
         "engine_share_disturbed": shares["disturbed"],
         "gym_sync_steps_per_s": rates.get("sync"),
         "gym_async_steps_per_s": rates.get("async"),
@@ -203,8 +209,12 @@ def _engine_share(env: VectorEnv, actions: Actions, steps: int) -> float:
 
 
 def _engine(env: VectorEnv, actions: Actions) -> Callable[[int], float]:
-    """Measures `Batch.step` alone over so many steps, from the states and with the controls of an environment."""
-    engine = batch.Batch(env.model, env.num_envs, persistent=is_more_than_state(env.model))
+    """Measures `Batch.step` alone over so many steps, with an environment's models, states and controls."""
+    simulations = env._batch
+    engine = batch.Batch(simulations.get_model(0), env.num_envs, persistent=is_more_than_state(env.model))
+    for field in batch.MODEL_FIELDS:
+        if (rows := simulations.expanded(field)) is not None:
+            engine.expand(field)[:] = rows
     start, fields = env._batch.state.copy(), {name: live.copy() for name, live in env._live.items()}
     controls = [env.task.control(fields, action) for action in actions]
     ctrl = engine.bind("ctrl")
