@@ -52,6 +52,12 @@ def check_replaceable(path: str | Path) -> None:
     check_writable(Path(path).parent)
 
 
+def check_folder(path: Path) -> None:
+    """Raises DREnvError where no folder is to be read."""
+    if not path.is_dir():
+        raise DREnvError(f"{path}: {'is a file, expected a folder' if path.exists() else 'no such folder'}")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, making the folder if need be."""
     with atomic_path(path) as temporary:

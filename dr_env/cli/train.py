@@ -49,8 +49,6 @@ def train(
     """
     if steps is not None and steps < 1:
         raise DREnvError(f"--steps: got {steps}, expected at least 1")
-    if threads < 0:
-        raise DREnvError(f"--threads: got {threads}, expected 0 for all, or more")
     trainer = make_trainer(algorithm)
     if resume is not None:
         own = (randomization, out, seed, config, threads, overwrite) != ("default", None, 0, None, 0, False)

@@ -27,6 +27,7 @@ from dr_env.envs.task import Task, check_observations
 from dr_env.envs.view import Context, Observation, View
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns, Draw, rows_of
+from dr_env.rendering import check_size
 from dr_env.rng import Lookahead, Stream
 from dr_env.sensors import Effects
 from dr_env.spec import Spec
@@ -86,10 +87,10 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             raise DREnvError(f"max_episode_steps: got {max_episode_steps}, expected at least 1")
         if render_mode not in (None, "rgb_array"):
             raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
-        if width < 1 or height < 1:
-            raise DREnvError(f"width, height: got {width} x {height}, expected at least one pixel")
-        modes = [mode.value for mode in AutoresetMode]
-        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
+        if threads < 0:
+            raise DREnvError(f"threads: got {threads}, expected 0 for all of the machine's, or more")
+        check_size(width, height)
+        if autoreset_mode not in (*AutoresetMode, *(modes := [mode.value for mode in AutoresetMode])):
             raise DREnvError(f"autoreset_mode: {unknown_name('mode', str(autoreset_mode), modes)}")
         self.num_envs = num_envs
         self.randomization = as_spec(randomization, task)
@@ -132,8 +133,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.single_observation_space = self._view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = self._view.batched(num_envs)
-        own = {"autoreset_mode": self.autoreset_mode, "render_fps": round(1 / task.dt)}
-        self.metadata = {**type(self).metadata, **own}
+        self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode, "render_fps": round(1 / task.dt)}
 
         self._all: Ids = np.arange(num_envs)
         self._keys = EpisodeKeys(num_envs)

@@ -16,6 +16,7 @@ from dr_env.errors import DREnvError
 from dr_env.export.catalogue import MM, Catalogue, LabelClass
 from dr_env.export.encode import decode_depth, decode_image
 from dr_env.export.validate.findings import load_json, numbers
+from dr_env.files import check_folder
 from dr_env.records import Distortion
 from dr_env.spatial import Array, Intrinsics, transform
 
@@ -86,8 +87,7 @@ class BopDataset:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if not root.is_dir():
-            raise DREnvError(f"{root}: no such folder")
+        check_folder(root)
         found = (path.parent for depth in ("*", "*/*") for path in root.glob(f"{depth}/scene_gt.json"))
         self.scenes = tuple(sorted(found))
         if not self.scenes:

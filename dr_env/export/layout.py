@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dr_env.errors import DREnvError
+from dr_env.rendering import check_size
 
 SUFFIXES = (".png", ".jpg")
 
@@ -35,8 +36,7 @@ class Layout:
             raise DREnvError(f"frames: got {self.frames}, expected at least 1")
         if not 1 <= self.shard <= 1000:
             raise DREnvError(f"shard: got {self.shard}, expected 1 to 1000 frames")
-        if self.width < 1 or self.height < 1:
-            raise DREnvError(f"width, height: got {self.width} x {self.height}, expected at least 1 x 1")
+        check_size(self.width, self.height)
         if self.suffix not in SUFFIXES:
             raise DREnvError(f"suffix: got {self.suffix!r}, expected one of {', '.join(SUFFIXES)}")
         if not self.split.replace("_", "").isalnum() or self.split == "val":

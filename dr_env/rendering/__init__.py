@@ -1,6 +1,6 @@
 """Pictures of simulations, and their labels."""
 
-from dr_env.rendering.base import Images, Renderer, make_renderer
+from dr_env.rendering.base import Images, Renderer, check_size, make_renderer
 from dr_env.rendering.classic import ClassicRenderer
 from dr_env.rendering.filament import INSTALL_VULKAN, FilamentRenderer
 from dr_env.rendering.intrinsics import camera_intrinsics, seen_through
@@ -20,6 +20,7 @@ __all__ = [
     "Renderer",
     "camera_intrinsics",
     "capture",
+    "check_size",
     "gl_backend",
     "make_renderer",
     "seen_through",

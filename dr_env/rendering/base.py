@@ -20,6 +20,9 @@ KINDS = ("rgb", "depth", "geom", "normals")
 RENDERERS = ("classic", "filament", "mitsuba")
 """What draws."""
 
+MOST = 16384
+"""Pixels of an image's side, at most; more do not fit into a framebuffer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
@@ -101,6 +104,12 @@ def check_wanted(wanted: Collection[str]) -> None:
     for kind in wanted:
         if kind not in KINDS:
             raise DREnvError(f"wanted: {unknown_name('image', kind, KINDS)}")
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises DREnvError for sizes of images that no renderer can hold."""
+    if not (1 <= width <= MOST and 1 <= height <= MOST):
+        raise DREnvError(f"width, height: got {width} x {height}, expected 1 to {MOST} pixels each")
 
 
 def make_renderer(name: str, model: mujoco.MjModel, width: int, height: int) -> Renderer:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.export.bop_read import BopDataset, BopLabels, models_folder, naming, read_mapping, read_models
+from dr_env.files import check_folder
 from dr_env.spatial import Array, Intrinsics, project
 from dr_env.vision.bop_files import BopFiles, Kind, SceneFiles, ShardFiles
 from dr_env.vision.models import check_models, object_models
@@ -262,8 +263,7 @@ def check_size(shape: tuple[int, ...], of: Sized, what: str) -> None:
 
 def _dataset(path: Path) -> tuple[Path, str]:
     """The folder of a dataset at or in `path`, and its format."""
-    if not path.is_dir():
-        raise DREnvError(f"{path}: no such folder")
+    check_folder(path)
     tried = [path / name for name in _FORMATS] if (path / "manifest.json").is_file() else [path]
     for root in tried:
         for kind in _FORMATS:

@@ -315,3 +315,6 @@ def test_no_dataset(tmp_path: Path) -> None:
         validate(tmp_path)
     with pytest.raises(DREnvError, match="no such folder"):
         validate(tmp_path / "none")
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(DREnvError, match=r"labels\.csv: is a file, expected a folder"):
+        validate(tmp_path / "labels.csv")

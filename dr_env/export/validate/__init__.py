@@ -15,6 +15,7 @@ from dr_env.export.validate.files import check_files, is_export
 from dr_env.export.validate.findings import Finding, Findings, Progress
 from dr_env.export.validate.webdataset import check_webdataset, is_webdataset
 from dr_env.export.validate.yolo import check_yolo, is_yolo
+from dr_env.files import check_folder
 
 _FORMATS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path, Findings, Progress], int]], ...] = (
     ("bop", is_bop, check_bop),
@@ -57,8 +58,7 @@ def validate(root: str | Path, progress: Callable[[str, int, int], None] = lambd
         DREnvError: no dataset is there.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise DREnvError(f"{root}: no such folder")
+    check_folder(root)
     verdicts = []
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
         for name, found, check in _FORMATS:
