@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import mujoco
 
 DIVERGED = (
@@ -12,6 +15,18 @@ DIVERGED = (
 """The warnings by which MuJoCo tells that a simulation diverged, since it then begins it anew."""
 
 _BEYOND_STATE = int(mujoco.mjtEnableBit.mjENBL_SLEEP) | int(mujoco.mjtEnableBit.mjENBL_IPC)
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Without what MuJoCo prints, from many threads at once, of simulations that diverge; it counts them besides."""
+    kept, silent = mujoco.MjLogConfig.get(), mujoco.MjLogConfig.get()
+    silent.logto_console = silent.logto_file = False
+    silent.set()
+    try:
+        yield
+    finally:
+        kept.set()
 
 
 def is_more_than_state(model: mujoco.MjModel) -> bool:

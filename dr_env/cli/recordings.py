@@ -19,6 +19,8 @@ from dr_env.logs import Layout, read_logs
 from dr_env.spec import Spec
 from dr_env.tuning import Log
 
+_STEPS = 20  # of a window, from which on what the integrator adds is no matter
+
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
@@ -69,9 +71,16 @@ def load_bench(
     turning_names = frozenset(
         name for name, turns in zip(object_names(compiled, "joint"), turning, strict=True) if turns
     )
+    ranges = {
+        name: (float(low), float(high))
+        for name, limited, (low, high) in zip(
+            object_names(compiled, "joint"), compiled.jnt_limited, compiled.jnt_range, strict=True
+        )
+        if limited
+    }
     slide = compiled.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE
     slides = frozenset(name for name, slides in zip(object_names(compiled, "joint"), slide, strict=True) if slides)
-    layout = Layout(places[0], places[1], places[2], turning=turning_names, slides=slides)
+    layout = Layout(places[0], places[1], places[2], turning=turning_names, slides=slides, ranges=ranges)
     logs, findings = read_logs(log, layout, data)
     console = Console(stderr=True)
     for finding in findings:
@@ -89,7 +98,25 @@ def load_bench(
         kept = [found for found in kept if found is not piece]
     if not kept:
         raise DREnvError(f"{log}: no recording is left")
+    if note := _coarse(compiled, window):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     return Bench(mjspec, observations, tuple(kept))
+
+
+def _coarse(model: mujoco.MjModel, window: float) -> str | None:
+    """What windows of few timesteps do to a fit, in words.
+
+    From a measured velocity MuJoCo's semi-implicit steps move a body under a constant acceleration a in n steps of h
+    by a (n h)^2 (n + 1) / (2 n), a real one moves by a (n h)^2 / 2.
+    """
+    steps = round(min(window, 1e9) / model.opt.timestep)
+    if steps >= _STEPS or model.opt.integrator == mujoco.mjtIntegrator.mjINT_RK4:
+        return None
+    return (
+        f"a window has {steps} timesteps of the model, in which its integrator moves things {100 / steps:.0f} % "
+        f"farther under a force than real ones move, so strengths come out {100 / (steps + 1):.0f} % too low and "
+        "masses too high, unless recordings are simulated like this; take longer windows or a smaller timestep"
+    )
 
 
 def window_seconds(window: str) -> float:

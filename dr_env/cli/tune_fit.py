@@ -20,6 +20,7 @@ from dr_env.cli.lateness import lateness
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
 from dr_env.cli.tune_score import evaluate_spec, show
 from dr_env.envs import Objective, grow, is_task_file, task_name, task_names
+from dr_env.envs.keys import check_seed
 from dr_env.envs.replay import Replay
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.evaluation.figures import data_uri
@@ -33,6 +34,7 @@ from dr_env.tuning import LATENCY, Ledger, Log, TargetTransitions, Tuner, make_t
 Array = NDArray[np.float64]
 
 _DRAWS = 64
+_LATEST = 1.0  # s of latency that an actuator may have
 
 
 def fit(
@@ -77,7 +79,10 @@ def fit(
         report: A folder for report.html, report.json and figures.
         quiet: No progress bar.
     """
-    prior = with_latency(Spec.load(spec), latency) if latency else Spec.load(spec)
+    if not 0 <= latency <= _LATEST:
+        raise DREnvError(f"--latency: got {latency:g}, expected seconds, 0 to {_LATEST:g}")
+    given = Spec.load(spec)
+    prior = with_latency(given, latency) if latency else given
     options = dict(_option(text) for text in set)
     if "transitions" not in tuner_class(method).needs:
         raise DREnvError(f"--method: {method} takes no recordings; see dr-env tune methods")
@@ -87,8 +92,7 @@ def fit(
     if steps is not None and (not trains or steps < 1):
         why = "expected at least 1" if trains else f"but {method} trains no policies"
         raise DREnvError(f"--steps: got {steps}, {why}")
-    if seed < 0:
-        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
+    check_seed(seed, "--seed")
     check_replaceable(out)
     if report is not None:
         check_writable(report)
@@ -118,11 +122,11 @@ def fit(
     left = sorted(_left_out(bench, prior, seconds).items())
     for name, why in left:
         console.print(f"note: {name} stays as it is: {why}", markup=False, highlight=False, soft_wrap=True)
-    if latency:
+    if latency and not any(note.startswith(LATENCY) for note in notes):
         lag = 1000 * _values(bench.replay(tuned, bench.logs[:1], seconds, need_values=False), seed)[LATENCY]
         console.print(f"note: actuators act {lag.mean():.1f} ms later ({lag.std():.1f} either way)", highlight=False)
     if report is not None:
-        _write_report(report, bench, prior, tuned, seconds, seed, notes, scores)
+        _write_report(report, bench, given, tuned, seconds, seed, notes, scores)
         console.print(f"wrote {report / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"wrote {out}", markup=False, highlight=False, soft_wrap=True)
 

@@ -28,7 +28,13 @@ def as_spec(randomization: Randomization, task: Task | None = None) -> Spec:
     if isinstance(randomization, Mapping):
         return Spec.from_dict(randomization)
     if randomization == "default" and task is not None:
-        return Spec.load(task.file("randomization.yaml"))
+        own = task.file("randomization.yaml")
+        if not Path(own).is_file():
+            raise DREnvError(
+                f"{own}: no such file, and so the task has no Spec of its own; give a Spec (--randomization FILE; dr-env "
+                "inspect MODEL --write-spec FILE proposes one), or none"
+            )
+        return Spec.load(own)
     if isinstance(randomization, str | Path):
         return Spec.load(randomization)
     raise DREnvError(f"randomization: got {randomization!r}, expected a Spec, a YAML file or its plain data")

@@ -10,8 +10,9 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import HELD, BatchRows, Build, Plan, in_time, is_more_than_state
+from dr_env.binding import HELD, BatchRows, Build, Plan, in_time, unheard
 from dr_env.envs.activation import Activations
+from dr_env.envs.batches import make_batch
 from dr_env.envs.commands import Commands
 from dr_env.envs.readings import Readings
 from dr_env.envs.values import Values
@@ -93,7 +94,7 @@ class Replay:
         played = copy.copy(self.model)
         self._timestep = float(self.model.opt.timestep)
         played.actuator_delay[:] = self._late(played.actuator_delay)
-        self._batch = batch.Batch(played, self._rows, min(threads, self._rows), is_more_than_state(played))
+        self._batch = make_batch(played, self._rows, threads)
         self._writer = BatchRows(self._batch, {})
         self._activations = Activations(self.model, self.logs, self.windows)
 
@@ -256,7 +257,8 @@ class Replay:
             controls = self._commands.during(part, done, todo, draws, delays) if self.model.nu else None
             passed = {name: np.empty((len(rows), todo, last[name].shape[1])) for name in self._readings.fields}
             try:
-                self._batch.rollout(todo, controls, _CTRL, list(passed), rows, out=passed)
+                with unheard():
+                    self._batch.rollout(todo, controls, _CTRL, list(passed), rows, out=passed)
             except batch.SimulationError as error:
                 before[np.asarray(error.ids)] = -1  # the others ran
             self._readings.read(part, done, passed, {k: v[: len(rows)] for k, v in last.items()}, draws, out)

@@ -36,7 +36,7 @@ _FITTING = {"qpos": ("position", POSITIONS), "qvel": ("velocity", RATES), "ctrl"
 LENGTHS = frozenset({"m", "cm", "mm", "inch", "m/s", "cm/s", "mm/s"})
 ANGLES = frozenset(POSITIONS.keys() | RATES.keys()) - LENGTHS - {"1"}
 
-CHECKS = ("nan", "jump", "pair", "sign", "unit", "lag", "gap", "clipping")
+CHECKS = ("nan", "jump", "range", "pair", "sign", "unit", "lag", "gap", "clipping")
 """What is looked for; those listed under `accept` are let pass."""
 
 _KEY = re.compile(r"^(qpos|qvel|ctrl)\[(.+?)\]$")

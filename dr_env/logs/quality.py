@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ _FACTORS = (
     (0.001, "thousands"),
 )  # by which a position changes faster than its velocity says
 _LAGS = 0.1  # s, the longest lag looked for
+_SAME = 0.95  # correlation from which a velocity is that of a position
+_BEYOND = 0.5  # of a joint's range, by which nothing is recorded outside it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +42,16 @@ class Finding:
         return f"{self.where}: {self.what}"
 
 
+def moment(time: float) -> str:
+    """A time in words, also one of so many seconds as a clock counts from 1970."""
+    return f"{round(float(time), 6):.16g} s"
+
+
 def check_values(where: str, time: Array, values: Array, needed: bool) -> Iterator[Finding]:
     """NaN and clipping in a column, (T,)."""
     bad = np.flatnonzero(np.isnan(values))
     if len(bad):
-        share = f"{len(bad)} of {len(values)} samples are no numbers, the first at {time[bad[0]]:g} s"
+        share = f"{len(bad)} of {len(values)} samples are no numbers, the first at {moment(time[bad[0]])}"
         yield Finding("nan", where, share, needed or len(bad) == len(values))
     finite = values[~np.isnan(values)]
     if not needed and len(finite) > 20 and np.ptp(finite) > 0:  # commands may well stay at their limits
@@ -69,11 +76,13 @@ def gaps(time: Array) -> NDArray[np.intp]:
     return np.flatnonzero(steps > _GAP * np.median(steps))
 
 
-def check_clock(where: str, time: Array, then: str = "cut in two there") -> Iterator[Finding]:
+def check_clock(where: str, time: Array, then: str) -> Iterator[Finding]:
     """Gaps in time, and what is done about them; order is checked where a Log is made."""
     steps = np.diff(time)
     for i in gaps(time):
-        text = f"no samples for {steps[i]:g} s from {time[i]:g} s, {steps[i] / np.median(steps):.0f} periods; {then}"
+        text = (
+            f"no samples for {steps[i]:g} s from {moment(time[i])}, {steps[i] / np.median(steps):.0f} periods; {then}"
+        )
         yield Finding("gap", where, text, False)
 
 
@@ -91,7 +100,7 @@ def check_jump(where: str, time: Array, values: Array) -> Iterator[Finding]:
         for i in found[:1]:
             full = " (a turn: unwrap it)" if not away and abs(steps[i] - 2 * np.pi) < 0.5 else ""
             back = f" and back to {values[i + 1 + away]:g}" if away else ""
-            text = f"jumps from {values[i]:g} to {values[i + 1]:g}{back} at {time[i + 1]:g} s{full}"
+            text = f"jumps from {values[i]:g} to {values[i + 1]:g}{back} at {moment(time[i + 1])}{full}"
             yield Finding("jump", where, text, True)
         if len(found):
             return
@@ -131,7 +140,7 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
         return
     period = float(np.median(np.diff(time)))
     uniform = np.arange(time[0], time[-1], period)
-    width = max(3, 2 * int(0.005 / period) + 1)
+    width = _smoothing(period)
     smooth = np.convolve(np.interp(uniform, time, position), np.ones(width) / width, "same")
     slope = np.gradient(smooth, period)[width:-width]
     given = np.convolve(np.interp(uniform, time, velocity), np.ones(width) / width, "same")[width:-width]
@@ -163,7 +172,48 @@ def check_pair(where: str, time: Array, position: Array, velocity: Array) -> Ite
         yield Finding("unit", where, f"{fast}; {told or 'another unit, or a gear between them'}?", told is not None)
     if best != 0 and score**2 - at_zero**2 > 0.002 and abs(best) * period > 1.5 * period:
         text = f"{'lags' if best > 0 else 'leads'} the position by {abs(best) * period * 1e3:.0f} ms"
-        yield Finding("lag", where, f"{text}; give delay: {best * period:.3g}, or leave it out to be estimated", False)
+        remedy = f"give delay: {abs(best) * period:.3g}, or leave it out to be estimated"
+        late = remedy if best > 0 else f"the position is late, then: {remedy.split(',')[0]} for it"
+        yield Finding("lag", where, f"{text}; {late}", False)
+
+
+def check_range(where: str, values: Array, low: float, high: float) -> Iterator[Finding]:
+    """Positions (T,) of a joint, far beyond what its model allows; NaN is left out."""
+    found = values[~np.isnan(values)]
+    if len(found) and (found.max() - high > _BEYOND * (high - low) or low - found.min() > _BEYOND * (high - low)):
+        text = f"goes from {found.min():.4g} to {found.max():.4g}, and the model's joint from {low:.4g} to {high:.4g}"
+        yield Finding("range", where, f"{text}; is the unit right, or the offset, which is in SI?", True)
+
+
+def check_exchanged(
+    where: str, time: Array, positions: Mapping[str, Array], velocities: Mapping[str, Array]
+) -> Iterator[Finding]:
+    """Velocities (T,) by joint that follow another joint's position and not their own."""
+    for joint, velocity in velocities.items():
+        alike = {}
+        for other, position in positions.items():
+            known = ~np.isnan(position + velocity)
+            if known.mean() > 0.5:
+                alike[other] = _follows(time[known], position[known], velocity[known])
+        if alike and alike.get(joint, 1.0) < _ALIKE:
+            best = max(alike, key=alike.__getitem__)
+            if alike[best] > _SAME and best != joint:
+                text = f"follows the position of {best} more closely than that of {joint}; is it of {best}?"
+                yield Finding("pair", f"{where} qvel[{joint}]", text, False)
+
+
+def _follows(time: Array, position: Array, velocity: Array) -> float:
+    """The correlation of a velocity with a position's change."""
+    if len(time) < 32:
+        return 0.0
+    width = _smoothing(float(np.median(np.diff(time))))
+    moved, given = (np.convolve(x, np.ones(width) / width, "valid") for x in (position, velocity))
+    return _correlation(np.gradient(moved, time[: len(moved)]), given)
+
+
+def _smoothing(period: float) -> int:
+    """Samples over which positions and velocities are averaged before they are compared; odd."""
+    return max(3, 2 * int(0.005 / period) + 1)
 
 
 def _apart(position: Array, velocity: Array) -> bool:

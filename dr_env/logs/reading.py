@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.logs.mapping import ANGLES, LENGTHS, POSITIONS, RATES, UNITS, Column, LogMap, parse_key
-from dr_env.logs.quality import Finding, check_clock, check_jump, check_pair, check_values, gaps
+from dr_env.logs.quality import (
+    Finding,
+    check_clock,
+    check_exchanged,
+    check_jump,
+    check_pair,
+    check_range,
+    check_values,
+    gaps,
+    moment,
+)
 from dr_env.logs.sources import open_source
 from dr_env.logs.tables import Table, array, located, recordings
 from dr_env.logs.velocity import angular_velocity, derivative, gain, held_mean, interpolate, runs, unwrapped, upright
@@ -22,6 +32,7 @@ from dr_env.tuning.evidence import Log
 Array = NDArray[np.float64]
 
 _LEAST = 4  # samples
+_LATE = 0.1  # s after a gap in which commands may act that nobody recorded
 _FINER = 1.5  # than samples are on average, that they may be resampled
 
 
@@ -35,6 +46,7 @@ class Layout:
         ctrl: likewise by actuator, one number each.
         turning: hinges without limits, whose angles may be recorded within a turn.
         slides: joints that slide; the others of one number turn.
+        ranges: (low, high) of joints of one number that have limits, rad or m.
     """
 
     qpos: Mapping[str, tuple[int, int]]
@@ -42,6 +54,7 @@ class Layout:
     ctrl: Mapping[str, tuple[int, int]]
     turning: frozenset[str] = frozenset()
     slides: frozenset[str] = frozenset()
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
     def size(self, kind: str) -> int:
         """How many numbers qpos, qvel or ctrl has."""
@@ -138,12 +151,12 @@ class _Recording:
 
     def logs(self) -> tuple[list[Log], list[Finding]]:
         time = self._time()
-        self._findings += check_clock(f"{self._name} {self._mapping.time or 'rate'}", time)
+        self._findings += check_clock(f"{self._name} {self._mapping.time or 'rate'}", time, self._cut_in_words())
         raw = {key: self._numbers(key, column, time) for key, column in self._mapping.columns.items()}
         self._pairs(time, raw)
         known = int(np.searchsorted(time, self._commanded, "right"))
         if known < len(time):
-            text = f"no commands from {self._commanded:g} s, its end is at {time[-1]:g} s; cut off there"
+            text = f"no commands from {moment(self._commanded)}, its end is at {moment(time[-1])}; cut off there"
             self._findings.append(Finding("gap", self._name, text, False))
         cuts = gaps(time) + 1
         parts = [self._part(time[part], raw, part) for part in np.split(np.arange(known), cuts[cuts < known])]
@@ -154,6 +167,10 @@ class _Recording:
                 log = Log(name, part[0], **part[1])
                 logs.append(log.uncommanded_before() if i == 0 and self._mapping.before != "hold" else log)
         return logs, self._findings
+
+    def _cut_in_words(self) -> str:
+        late = f"; what follows counts from {_LATE:g} s on, since commands that nobody recorded may still act"
+        return f"cut in two there{late if self._layout.ctrl else ''}"
 
     def _part(
         self, time: Array, raw: dict[str, Array], samples: NDArray[np.intp]
@@ -172,6 +189,11 @@ class _Recording:
         still = self._mapping.before == "rest" and samples[0] == 0
         piece["gain"] = np.zeros(piece["qvel"].shape)
         self._estimate(time, piece, numbers, still)
+        if samples[0] > 0 and self._layout.ctrl:
+            early = time < time[0] + _LATE
+            piece["qpos"][early] = piece["qvel"][early] = np.nan
+            if (~early).sum() < _LEAST:
+                return None
         if still:
             piece["qvel"][0, ~np.isnan(piece["qvel"][0])] = 0.0
             piece["gain"][0] = 0.0
@@ -199,8 +221,11 @@ class _Recording:
         late = np.flatnonzero(np.diff(time) <= 0)
         if len(late):
             i = int(late[0])
+            back = float(time[i] - time[i + 1])
+            what = f"goes back by {back:g} s" if back else "has the time of the one before"
             raise DREnvError(
-                f"{label}: out of order, sample {i + 1} is at {time[i + 1]:g} s and the one before at {time[i]:g} s"
+                f"{label}: out of order, sample {i + 1}, {time[i] - time[0]:g} s after the first, {what}; expected rows "
+                "in the order of time, each time once"
             )
         rate = 1 / float(np.median(np.diff(time)))
         if not 0.1 <= rate <= 1e5:
@@ -261,6 +286,8 @@ class _Recording:
             self._findings += check_values(where, clock, values[:, i], kind == "ctrl")
             if kind == "qpos" and i < linear:
                 self._findings += check_jump(where, clock, unwrapped(values)[:, i] if around else values[:, i])
+        if kind == "qpos" and joint in self._layout.ranges:
+            self._findings += check_range(where, values[:, 0], *self._layout.ranges[joint])
         if turned:
             self._check_quaternion(where, values[:, -4:])
             values[:, -4:] = upright(values[:, -4:])
@@ -276,8 +303,8 @@ class _Recording:
         moved = clock - column.delay
         if min(moved[-1], time[-1]) <= max(moved[0], time[0]):
             raise DREnvError(
-                f"{where}: runs from {moved[0]:g} to {moved[-1]:g} s by its clock and delay, the recording from "
-                f"{time[0]:g} to {time[-1]:g} s; expected the same clock, and a delay in seconds"
+                f"{where}: runs from {moment(moved[0])} to {moment(moved[-1])} by its clock and delay, the recording "
+                f"from {moment(time[0])} to {moment(time[-1])}; expected the same clock, and a delay in seconds"
             )
         resampled = held_mean(values, moved, time) if kind == "ctrl" else interpolate(values, moved, time)
         period = float(np.median(np.diff(moved)))
@@ -318,6 +345,9 @@ class _Recording:
         return at, out
 
     def _pairs(self, time: Array, raw: dict[str, Array]) -> None:
+        single = {key: values[:, 0] for key, values in raw.items() if values.shape[1] == 1}
+        states = [{parse_key(k)[1]: x for k, x in single.items() if k.startswith(kind)} for kind in ("qpos", "qvel")]
+        self._findings += check_exchanged(self._name, time, *states)
         for key, velocity in raw.items():
             kind, joint = parse_key(key)
             position = raw.get(f"qpos[{joint}]")

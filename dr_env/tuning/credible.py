@@ -30,7 +30,7 @@ _TINY = 1e-12
 
 _TOGETHER = (
     "samples of one window err together, which credible takes as telling something each, so its ranges may be too "
-    "narrow; it is made for windows of one sample (--window of less than two sampling periods)"
+    "narrow; it is made for windows of one sample, and gauss_newton for longer ones"
 )
 
 

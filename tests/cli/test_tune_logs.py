@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -186,7 +187,8 @@ def test_a_spread_grows_by_policies_that_are_trained_once(
         (("--set", "screens=3"), "gauss_newton: no option 'screens'; did you mean 'screen'?"),
         (("--set", "screen"), "--set: got 'screen', expected key=value"),
         (("--method", "gauss"), "no method 'gauss'; did you mean 'gauss_newton'?"),
-        (("--latency", "-0.01"), "latency: got -0.01 s, expected a time above 0"),
+        (("--latency", "-0.01"), "--latency: got -0.01, expected seconds, 0 to 1"),
+        (("--latency", "50"), "--latency: got 50, expected seconds, 0 to 1"),
         (("--method", "cem"), "--method: cem takes no recordings"),
         (("--steps", "9"), "--steps: got 9, but gauss_newton trains no policies"),
         (("--method", "grown", "--model", "pole.xml"), "grown trains policies; no task 'pole.xml'"),
@@ -202,6 +204,28 @@ def test_bad_input_is_one_clear_error(
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "tuned.yaml").exists()
+
+
+def test_windows_of_few_timesteps_are_told_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none.yaml").write_text("format: dr_env/1\n")
+    mjspec = dr_env.make_task("inverted_pendulum").mjspec()
+    mjspec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    (tmp_path / "euler.xml").write_text(mjspec.to_xml())
+    text = "a window has 5 timesteps of the model, in which its integrator moves things 20 % farther under a force"
+    for model, window, told in (
+        (tmp_path / "euler.xml", "0.1", True),
+        (tmp_path / "euler.xml", "0.5", False),
+        ("inverted_pendulum", "0.1", False),  # by Runge and Kutta
+    ):
+        run("score", "--model", model, "--spec", tmp_path / "none.yaml", "--log", folder / "logs.yaml",
+            "--window", window)  # fmt: skip
+        assert (text in capsys.readouterr().err) == told
+    falling = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body><freejoint/><geom size='.1'/></body></worldbody></mujoco>"
+    )
+    data = mujoco.MjData(falling)
+    mujoco.mj_step(falling, data, 5)
+    assert data.qpos[2] == pytest.approx(-0.5 * 9.81 * data.time**2 * 1.2)
 
 
 def test_a_folder_is_no_place_for_a_spec(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

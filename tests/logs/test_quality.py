@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,23 @@ def test_a_dropped_bodys_own_velocity_is_right_and_its_opposite_is_not() -> None
         for position, velocity in zip(columns[:3], columns[3:], strict=True):
             assert not [found for found in check_pair("v", time, position, velocity) if found.fatal], seed
             assert next(check_pair("v", time, position, -velocity)).check == "sign"
+
+
+def test_exchanged_velocities_are_noticed(tmp_path: Path) -> None:
+    table = recording(4.0)
+    table["p1"] = np.sin(3 * table["t"]) + 0.3 * np.sin(7 * table["t"])
+    table["p2"] = 0.5 * np.cos(5 * table["t"]) - 0.3 * np.sin(3 * table["t"])
+    table["v2"], table["v1"] = (np.gradient(table[name], table["t"]) for name in ("p1", "p2"))
+    said = [str(finding) for finding in read(tmp_path, table)[1]]
+    assert "log.npz qvel[hip]: follows the position of knee more closely than that of hip; is it of knee?" in said
+
+
+def test_positions_far_outside_a_joint_are_of_another_unit(tmp_path: Path) -> None:
+    limited = dataclasses.replace(LAYOUT, ranges={"hip": (-1.5, 1.5)})
+    table = recording()
+    table["p1"] = np.degrees(table["p1"])
+    table["v1"] = np.degrees(table["v1"])
+    with pytest.raises(DREnvError, match=r"log.npz p1: goes from .* joint from -1.5 to 1.5; is the unit right"):
+        read_logs(mapped(tmp_path, write(tmp_path, ".npz", table)), limited)
+    (log,), _ = read_logs(mapped(tmp_path, write(tmp_path, ".npz", recording())), limited)
+    assert log.name == "log.npz"
