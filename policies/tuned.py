@@ -50,9 +50,9 @@ def check_learns_from_episodes(tuner: Tuner[Any]) -> None:
 class TunerCallback(BaseCallback):
     """Lets a curriculum, such as DORAEMON or ADR, drive the ranges of a running environment; for any SB3 algorithm.
 
-    The tuner's first Spec is in force at once, so make this before the algorithm resets the environment. Before
-    each rollout the tuner is told of the episodes that ended since, and of the Spec that each was drawn from;
-    each simulation takes a new Spec at its next episode.
+    The tuner's first Spec is in force at once, so make this before the algorithm resets the environment. After
+    each rollout, the last one too, the tuner is told of the episodes that ended in it, and of the Spec that each
+    was drawn from; each simulation takes a new Spec at its next episode.
 
     Args:
         env: environments made with `environment_spec` of the tuner: for most the prior.
@@ -72,8 +72,8 @@ class TunerCallback(BaseCallback):
         self._versions: list[Spec] = [self._spec]
         self._drawn = np.zeros(env.num_envs, np.int64)  # the version that each running episode was drawn from
         self._kept: dict[int, list[tuple[NDArray[np.float64], NDArray[np.bool_], Columns]]] = {}
-        self.spread = spread_of(self._spec, tuner.prior)
-        """The mean width of the ranges, as a share of the widest that the prior allows."""
+        self.spread = spread_of(tuner.result(), tuner.prior)
+        """The mean width of the ranges that are reached, as a share of the widest that the prior allows."""
 
     def _on_step(self) -> bool:
         ended, returns, info = self._venv.ended
@@ -101,7 +101,7 @@ class TunerCallback(BaseCallback):
             columns = {name: values[ended[mine]] for name, values in drawn.items()}
             self._kept.setdefault(version, []).append((returns[mine], (successes & ~failed)[mine], columns))
 
-    def _on_rollout_start(self) -> None:
+    def _on_rollout_end(self) -> None:
         if self._kept:
             self._tell()
         self.logger.record("dr/spread", self.spread)
@@ -120,4 +120,4 @@ class TunerCallback(BaseCallback):
             self._spec = spec
             self._versions.append(spec)
             self._env.set_randomization(spec)
-            self.spread = spread_of(spec, self.tuner.prior)
+            self.spread = spread_of(self.tuner.result(), self.tuner.prior)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dr_env.binding.indexing import BoundEntry
 from dr_env.binding.plan import Plan
-from dr_env.spec import Spec
+from dr_env.spec import Entry, Spec
 
 _ENDS = ("low", "high", "value", "mean")  # tunable numbers that are values themselves
 _ABOVE = 1e-6  # of a range, kept from a limit that is itself excluded
@@ -24,11 +24,14 @@ def seen_entries(plan: Plan) -> tuple[str, ...]:
 
 
 def limited(plan: Plan) -> Spec:
-    """The Plan's Spec, in which tunable entries have bounds wherever a tuner would leave their field's support."""
+    """The Plan's Spec, in which tunable entries have bounds wherever a tuner would leave their field's support.
+
+    Entries that share a draw have those that all of them keep to.
+    """
     spec = plan.spec
-    entries = dict(spec.entries)
+    found: dict[tuple[str | None, str], tuple[float, float]] = {}
     for bound in plan.entries:
-        entry = entries[bound.name]
+        entry = spec.entries[bound.name]
         if not entry.tunable or entry.bounds is not None or _named(bound):
             continue
         ends = [tunable for tunable in entry.distribution.tunables() if tunable.name in _ENDS]
@@ -38,8 +41,18 @@ def limited(plan: Plan) -> Spec:
         least, most = _limits(plan, bound)
         support = entry.distribution.support()
         if (low < least or high > most) and least <= support[0] and support[1] <= most:
-            entries[bound.name] = entry.model_copy(update={"bounds": (max(low, least), min(high, most))})
+            known = found.get(_group(entry, bound.name), (-math.inf, math.inf))
+            found[_group(entry, bound.name)] = max(low, least, known[0]), min(high, most, known[1])
+    entries = {
+        name: entry.model_copy(update={"bounds": found[group]}) if (group := _group(entry, name)) in found else entry
+        for name, entry in spec.entries.items()
+    }
     return spec.model_copy(update={"entries": entries})
+
+
+def _group(entry: Entry, name: str) -> tuple[str | None, str]:
+    """What is tuned as one: the entries that share a draw, or an entry."""
+    return (entry.share, "") if entry.share is not None else (None, name)
 
 
 def _named(entry: BoundEntry) -> bool:

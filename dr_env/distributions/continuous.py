@@ -12,6 +12,7 @@ from scipy import special
 
 from dr_env.distributions.base import Array, Distribution, Tunable, scaled, widened
 
+_REACH = 37.0  # standard deviations to which a Gaussian's mass is above 0
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -187,7 +188,7 @@ class TruncatedNormal(Distribution):
         if self.high <= self.low:
             raise self._error("high", self.high, f"a number above low = {self.low:g}")
         if self._mass() <= 0:
-            raise self._error("mean", self.mean_, f"one within about 37 std of {self.low:g} .. {self.high:g}")
+            raise self._error("mean", self.mean_, f"one within about {_REACH:g} std of {self.low:g} .. {self.high:g}")
 
     def _limits(self) -> tuple[float, float, float]:
         """Standardised limits and a sign, mirrored so that precision is kept in the upper tail."""
@@ -232,10 +233,13 @@ class TruncatedNormal(Distribution):
         return min(max(self.mean_ + sign * self.std * edge / self._mass(), self.low), self.high)
 
     def tunables(self, bounds: tuple[float, float] | None = None) -> tuple[Tunable, ...]:
-        least, most = bounds or (self.low, self.high)
+        """Mean and standard deviation; `low` and `high` stay, and bounds beyond them allow nothing more."""
+        least, most = (self.low, self.high) if bounds is None else (max(bounds[0], self.low), min(bounds[1], self.high))
+        away = max(self.low - self.mean_, self.mean_ - self.high, 0.0)
+        std = _spread(self.std, (least, most))
         return (
             Tunable("mean", self.mean_, min(least, self.mean_), max(most, self.mean_)),
-            _spread(self.std, (least, most)),
+            dataclasses.replace(std, low=max(std.low, min(self.std, away / _REACH))),
         )
 
 

@@ -142,7 +142,21 @@ class Spec(BaseModel):
         if spec.scene is not None:
             spec = spec.model_copy(update={"scene": spec.scene.beside(Path(source).parent)})
         spec._source, spec._lines = source, lines
+        spec._check_groups()
         return spec
+
+    def _check_groups(self) -> None:
+        """Refuses groups that tuners could not move as one; what else they must have in common, `bind` says."""
+        leaders: dict[str, str] = {}
+        for name, entry in self.entries.items():
+            leader = name if entry.share is None else leaders.setdefault(entry.share, name)
+            for key in ("tunable", "bounds"):
+                mine, its = getattr(entry, key), getattr(self.entries[leader], key)
+                if mine != its:
+                    raise DREnvError(
+                        f"{self.where(name, key)}: entries that share '{entry.share}' are tuned as one, but this one "
+                        f"has {mine} and '{leader}' has {its}"
+                    )
 
     def save(self, path: str | Path) -> None:
         """Writes the Spec as YAML, atomically."""

@@ -18,6 +18,7 @@ from dr_env.tuning.tuner import Simulate, Tuner
 
 VARIABLE = "active_dr"
 """The variable that the asked Specs draw all ranges from, together."""
+_REFERENCE = -1  # the number of the reference's row
 _RIDGE = 0.1
 _NEWTON = 20
 
@@ -57,7 +58,8 @@ class ActiveDR(Tuner[ActiveDROptions]):
     The reward of an episode is the log of the discriminator's belief that it is not of the reference, the setting
     that changes nothing. Two things are simpler than in the paper: the discriminator, a logistic regression,
     sees an episode's return instead of its trajectory; and a particle is a Gaussian over settings instead of a
-    network that walks through them. The asked Specs draw all entries together, from a variable `active_dr`.
+    network that walks through them. The asked Specs draw all entries together, from a variable `active_dr`, whose
+    last number says which proposal a row is: at an end of their ranges several can be equal, or equal to the reference.
     """
 
     name: ClassVar[str] = "active_dr"
@@ -93,9 +95,15 @@ class ActiveDR(Tuner[ActiveDROptions]):
     def _values(self, units: Array) -> tuple[tuple[float, ...], ...]:
         return tuple(tuple(part.from_unit(float(u)) for part, u in zip(self.ranges, row, strict=True)) for row in units)
 
-    def _spec(self, rows: tuple[tuple[float, ...], ...], weights: tuple[float, ...]) -> Spec:
+    def _numbers(self) -> range:
+        """Of the present update's proposals; no two of a training have the same."""
+        count = self.options.particles * self.options.proposals
+        return range(self._updates * count, (self._updates + 1) * count)
+
+    def _spec(self, units: Array, numbers: tuple[int, ...], weights: tuple[float, ...]) -> Spec:
         names = tuple(f"x{i}" for i in range(len(self.ranges)))
-        variable = Variable(distribution=Empirical(names, rows, weights))
+        rows = tuple((*row, number) for row, number in zip(self._values(units), numbers, strict=True))
+        variable = Variable(distribution=Empirical((*names, "number"), rows, weights))
         spec = self.prior.model_copy(update={"variables": {VARIABLE: variable, **self.prior.variables}})
         found: dict[str, Distribution] = {
             part.name: Expression(f"{VARIABLE}.{name}") for part, name in zip(self.ranges, names, strict=True)
@@ -106,12 +114,13 @@ class ActiveDR(Tuner[ActiveDROptions]):
         proposed = self._proposals().reshape(-1, len(self.ranges))
         share = self.options.reference
         weights = (share, *([(1 - share) / len(proposed)] * len(proposed)))
-        return self._spec(self._values(np.concatenate([self._reference[None], proposed])), weights)
+        units = np.concatenate([self._reference[None], proposed])
+        return self._spec(units, (_REFERENCE, *self._numbers()), weights)
 
     def _result(self) -> Spec:
         """What the particles propose, without the reference."""
         proposed = self._proposals().reshape(-1, len(self.ranges))
-        return self._spec(self._values(proposed), (1.0,) * len(proposed))
+        return self._spec(proposed, tuple(self._numbers()), (1.0,) * len(proposed))
 
     # what is learnt
 
@@ -120,13 +129,13 @@ class ActiveDR(Tuner[ActiveDROptions]):
             return
         if VARIABLE not in evidence.draws:
             raise DREnvError(f"draws: '{VARIABLE}' is missing; got {', '.join(evidence.draws) or 'none'}")
-        proposed = self._proposals()
-        known = {self._values(self._reference[None])[0]: (-1, self._reference)}
-        for i, rows in enumerate(proposed):
-            known.update({values: (i, unit) for values, unit in zip(self._values(rows), rows, strict=True)})
-        drawn_values = np.reshape(evidence.draws[VARIABLE], (len(evidence), -1)).tolist()
-        for drawn, value in zip(drawn_values, evidence.returns.tolist(), strict=True):
-            owner = known.get(tuple(drawn))
+        known = {_REFERENCE: (-1, self._reference)}
+        proposed = self._proposals().reshape(-1, len(self.ranges))
+        for i, (number, unit) in enumerate(zip(self._numbers(), proposed, strict=True)):
+            known[number] = (i // self.options.proposals, unit)
+        numbers = np.reshape(evidence.draws[VARIABLE], (len(evidence), -1))[:, -1].tolist()
+        for number, value in zip(numbers, evidence.returns.tolist(), strict=True):
+            owner = known.get(number)
             if owner is not None:  # else of proposals that are no longer asked
                 self._owners.append(owner[0])
                 self._units.append(owner[1])

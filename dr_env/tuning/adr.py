@@ -65,14 +65,15 @@ class ADR(Tuner[ADROptions]):
         self._ends = [[u, u] for u in start]  # of 0 .. 1, low and high
         self._start = start
         self._buffers: list[list[list[bool]]] = [[[], []] for _ in self.ranges]
+        self._count = len(self.ranges)  # of values that an episode draws, once episodes have told
 
     @property
     def done(self) -> bool:
         return all(low <= 0.0 and high >= 1.0 for low, high in self._ends)
 
     def _ask(self, pending: tuple[Spec, ...]) -> Spec:
-        # the share of episodes with no entry on an end is (1 - weight) ** entries
-        weight = 1 - (1 - self.options.boundary) ** (1 / len(self.ranges))
+        # the share of episodes with no value on an end is (1 - weight) ** count
+        weight = 1 - (1 - self.options.boundary) ** (1 / self._count)
         found: dict[str, Distribution] = {}
         for part, ends in zip(self.ranges, self._ends, strict=True):
             inside = _between(part, *ends)
@@ -90,7 +91,8 @@ class ADR(Tuner[ADROptions]):
     def _tell(self, evidence: SimEpisodes) -> None:
         if not len(evidence):
             return
-        units_of(self.ranges, evidence.draws)  # refuses Draws of another Spec
+        units = units_of(self.ranges, evidence.draws)  # refuses Draws of another Spec
+        self._count = sum(unit.shape[1] for unit in units.values())
         success = evidence.successes & np.isfinite(evidence.returns)
         for i, part in enumerate(self.ranges):
             values = np.asarray(evidence.draws[part.name]).reshape(len(evidence), -1)
@@ -124,11 +126,13 @@ class ADR(Tuner[ADROptions]):
         return {
             "ends": [list(ends) for ends in self._ends],
             "buffers": [[list(b) for b in two] for two in self._buffers],
+            "count": self._count,
         }
 
     def _load(self, state: Any) -> None:
         self._ends = [list(ends) for ends in state["ends"]]
         self._buffers = [[list(found) for found in both] for both in state["buffers"]]
+        self._count = int(state["count"])
 
 
 def _between(part: Range, low: float, high: float) -> Distribution:

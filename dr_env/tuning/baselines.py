@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from dr_env.distributions import Distribution, Integer, LogUniform, Uniform
+from dr_env.distributions import Constant, Distribution, Integer, LogUniform, Uniform
 from dr_env.errors import DREnvError
 from dr_env.spec import Entry, Spec
 from dr_env.tuning.evidence import Kind
@@ -76,24 +77,35 @@ class Uniform20(Baseline[NoOptions]):
 
 
 class Wide(Baseline[NoOptions]):
-    """Everything that the bounds allow, uniform; in the logarithm, or over whole numbers, where the prior is."""
+    """Everything that the bounds allow, uniform; in the logarithm, or over whole numbers, where the prior is.
+
+    Without bounds, what tuners explore by default; cases and named values keep their odds.
+    """
 
     name: ClassVar[str] = "wide"
 
     def _result(self) -> Spec:
-        vector = self.prior.parameters()
-        numbers = dict(zip(vector.names, vector.tunables, strict=True))
         changed: dict[str, Distribution] = {}
         for name, drawn in self.prior.drawn.items():
-            low, high = numbers.get(f"{name}.low"), numbers.get(f"{name}.high")
-            if low is not None and high is not None:
-                known = type(drawn.distribution)
-                kind = known if known in (LogUniform, Integer) else Uniform
-                changed[name] = kind(low.low, high.high)
-            elif drawn.tunable and f"{name}.mean" in numbers:
-                mean = numbers[f"{name}.mean"]
-                changed[name] = Uniform(mean.low, mean.high)
+            known = drawn.distribution
+            cases = known.discrete and not isinstance(known, Integer | Constant)
+            if not drawn.tunable or known.size > 1 or known.parents or cases:
+                continue
+            low, high = drawn.bounds or _explored(known)
+            if isinstance(known, Integer):
+                low, high = math.ceil(low), math.floor(high)
+            if low < high:
+                kind = type(known) if isinstance(known, LogUniform | Integer) else Uniform
+                changed[name] = kind(low, high)
         return with_ranges(self.prior, changed)
+
+
+def _explored(distribution: Distribution) -> tuple[float, float]:
+    """How far tuners move the ends or the mean of a distribution without bounds; where there are none, its span."""
+    ends = [number for number in distribution.tunables() if number.name in ("low", "high", "mean")]
+    if not ends:
+        return distribution.span()
+    return min(end.low for end in ends), max(end.high for end in ends)
 
 
 @dataclasses.dataclass(frozen=True)

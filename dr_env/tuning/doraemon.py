@@ -61,7 +61,8 @@ class Doraemon(Tuner[DoraemonOptions]):
     maximized first, under the same KL; that point is kept where it still does not suffice, as in the authors'
     code. Unlike theirs, an episode that was drawn from an earlier distribution is weighted by that one, a step
     is shortened until the weights leave enough effective episodes and the constraints hold at the solution,
-    Betas start about the value that changes nothing, and alpha, beta >= 1.
+    Betas start about the value that changes nothing, and alpha, beta >= 1. They are Betas of the value where the
+    prior is log-uniform too, so the widest that can be reached is uniform.
     """
 
     name: ClassVar[str] = "doraemon"

@@ -37,9 +37,9 @@ class Grown(Credible):
     """`credible`, then wider for as long as a policy trained under it succeeds in its own simulation.
 
     Recordings give centre and shape; episodes of the policy say how much width it can bear. While the lower 95 %
-    bound (Wilson, JASA 1927) of the success rate is above `success`, standard deviations grow by `factor`; the
-    first time it is not they stay, and where the upper bound is below it, they go back one step. An episode that
-    diverged failed.
+    bound (Wilson, JASA 1927) of the success rate is above `success`, standard deviations grow by `factor`, up to
+    `limit`; the first time it is not, or at the limit, they stay, and where the upper bound is below it, they go
+    back one step. So a policy has been judged at the spread that comes out. An episode that diverged failed.
     """
 
     name: ClassVar[str] = "grown"
@@ -48,11 +48,17 @@ class Grown(Credible):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._growth, self._settled = 1.0, False
+        self._steps, self._settled = 0, False
 
     @property
     def done(self) -> bool:
         return self._settled
+
+    @property
+    def growth(self) -> float:
+        """The factor of the standard deviations."""
+        options: Any = self.options
+        return float(min(options.factor**self._steps, options.limit))
 
     def _tell(self, evidence: Evidence) -> None:
         if not isinstance(evidence, SimEpisodes):
@@ -62,23 +68,22 @@ class Grown(Credible):
             return
         options: Any = self.options
         low, high = _wilson(int((evidence.successes & np.isfinite(evidence.returns)).sum()), len(evidence))
-        if low > options.success:
-            self._settled = self._growth * options.factor > options.limit
-            self._growth = min(self._growth * options.factor, options.limit)
+        if low > options.success and self.growth < options.limit:
+            self._steps += 1
         else:
             self._settled = True
             if high < options.success:
-                self._growth = max(self._growth / options.factor, 1.0)
+                self._steps = max(self._steps - 1, 0)
 
     def _result(self) -> Spec:
-        return self.prior if self.belief is None else self.belief.spec(self.prior, self._growth)
+        return self.prior if self.belief is None else self.belief.spec(self.prior, self.growth)
 
     def _state(self) -> Any:
-        return {**super()._state(), "growth": self._growth, "settled": self._settled}
+        return {**super()._state(), "steps": self._steps, "settled": self._settled}
 
     def _load(self, state: Any) -> None:
         super()._load(state)
-        self._growth, self._settled = float(state["growth"]), bool(state["settled"])
+        self._steps, self._settled = int(state["steps"]), bool(state["settled"])
 
 
 def _wilson(successes: int, count: int) -> tuple[float, float]:

@@ -38,9 +38,9 @@ class Look(CMAES):
     "Meta-Sim: learning to generate synthetic datasets", ICCV 2019 (equations 3 and 5); comparing in feature space
     is Rozantsev, Lepetit, Fua, "On rendering synthetic images for training an object detector", CVIU 2015. What moves
     are numbers of look entries and of the scene's grammar. Features are scaled as they spread in the target and the
-    first candidate together, which is the prior itself; that scale stays, so that losses can be compared. Rendering
-    candidates with the same random numbers makes their losses smooth. The result is CMA-ES's mean, or before its first
-    generation is whole the best candidate.
+    first candidate told together, which is the prior itself unless several are tried at once and another comes back
+    sooner; that scale stays, so that losses can be compared. Rendering candidates with the same random numbers makes
+    their losses smooth. The result is CMA-ES's mean, or before its first generation is whole the best candidate.
     """
 
     name: ClassVar[str] = "look"

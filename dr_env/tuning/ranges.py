@@ -48,7 +48,8 @@ class Range:
 def ranges_of(prior: Spec) -> tuple[Range, ...]:
     """The ranges of a prior: the bounds of its tunable entries, or the support, or its middle 99 %.
 
-    Entries with several numbers, of a few values alone, or that follow from others, stay as they are.
+    Entries with several numbers, of a few values alone, or that follow from others, stay as they are, and so does
+    what is not drawn once for each episode: nobody could say which of its values an episode's return is owed to.
     Raises DREnvError where nothing is left.
     """
     found = []
@@ -56,6 +57,8 @@ def ranges_of(prior: Spec) -> tuple[Range, ...]:
     for name, drawn in prior.drawn.items():
         distribution, share = drawn.distribution, getattr(drawn, "share", None)
         if not drawn.tunable or distribution.size > 1 or distribution.parents or distribution.discrete:
+            continue
+        if drawn.trigger != "episode":
             continue
         if share is not None and share in groups:
             continue  # its leader stands for the group
@@ -66,7 +69,10 @@ def ranges_of(prior: Spec) -> tuple[Range, ...]:
             log = isinstance(distribution, LogUniform) and low > 0
             found.append(Range(name, low, high, min(max(start, low), high), log))
     if not found:
-        raise DREnvError(f"{prior.source}: nothing tunable; no entry has a range that could widen{fitted(prior)}")
+        raise DREnvError(
+            f"{prior.source}: nothing tunable; no entry that is drawn at each episode has a range that could widen"
+            f"{fitted(prior)}"
+        )
     return tuple(found)
 
 

@@ -77,3 +77,18 @@ def test_bad_input(act: object, message: str) -> None:
     with pytest.raises(DREnvError) as error:
         act()  # type: ignore[operator]
     assert message in str(error.value)
+
+
+@given(
+    mean=st.floats(-5, 5), log_std=st.floats(-2, 1), low=st.floats(-2, 2), width=st.floats(0.1, 2),
+    bounds=st.none() | st.just((-6.0, 6.0)), unit=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)  # fmt: skip
+def test_a_truncated_normal_can_be_drawn_wherever_a_tuner_goes(
+    mean: float, log_std: float, low: float, width: float, bounds: tuple[float, float] | None, unit: tuple[float, float]
+) -> None:
+    """However far its mean is from what it is cut to, and its bounds beyond that."""
+    std = max(10**log_std, abs(mean - low) / 30)
+    prior = TruncatedNormal(mean, std, low, low + width)
+    moved = ParameterVector.of({"x": prior}, {"x": bounds}).from_unit(unit).update({"x": prior})["x"]
+    assert moved.support() == prior.support()
+    assert prior.low <= moved.mean() <= prior.high

@@ -9,7 +9,7 @@ from stable_baselines3 import SAC
 
 from dr_env import DREnvError, Spec, TrainRequest, VectorEnv, as_spec, make_task
 from dr_env.cli.main import main
-from dr_env.tuning import SimEpisodes, make_tuner
+from dr_env.tuning import SimEpisodes, make_tuner, spread_of
 from dr_env.tuning.adr import ADR
 from policies.checkpoint import Run, read_tuner
 from policies.ppo import PPOTrainer
@@ -49,6 +49,7 @@ def test_a_tuner_is_told_of_every_episode_and_its_ranges_with_any_algorithm() ->
     assert tuner.told > 300, "every episode is told"
     assert tuner.late > 0, "also those of earlier Specs"
     assert callback.spread > 0.9, "what always succeeds widens to all of the prior"
+    assert callback.spread == spread_of(tuner.result(), PRIOR), "of the ranges, without the weight on their ends"
     masses = np.array([draw["mass"] for draw in env.draws])
     assert masses.std() > 0.2
     assert tuner.ledger.sim_steps > 4000
@@ -67,7 +68,7 @@ def test_dr_env_train_follows_a_tuner_and_resumes_it(tmp_path: Path) -> None:
     assert tuned.entries["pole_mass"].distribution.type_name == "beta"
     assert tuned.provenance is not None
     assert tuned.provenance["method"] == "doraemon"
-    assert tuned.provenance["ledger"]["sim_steps"] > 0
+    assert tuned.provenance["ledger"]["sim_steps"] == 6144, "the last rollout's episodes are told as well"
     state = read_tuner(Run(run).latest())
     PPOTrainer().resume(run, 10_240, quiet=True)
     resumed = [row["spread"] for row in Run(run).curve()][len(spreads) :]

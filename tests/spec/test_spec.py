@@ -200,6 +200,19 @@ def test_a_groups_name_is_no_entrys() -> None:
         Spec.from_yaml(both, "s")
 
 
+@pytest.mark.parametrize(("key", "shown"), [("tunable: false", "False"), ("bounds: [0.5, 2]", "(0.5, 2.0)")])
+def test_a_group_is_tuned_as_one(key: str, shown: str) -> None:
+    text = "format: dr_env/1\nentries:\n"
+    for name, more in (("left", ""), ("right", f", {key}")):
+        text += f"  {name}: {{select: {{body: b}}, field: mass, operation: scale, share: x, "
+        text += f"distribution: {{type: uniform, low: 0.5, high: 1}}{more}}}\n"
+    with pytest.raises(DREnvError) as error:
+        Spec.from_yaml(text, "s")
+    assert f"s:4 entries.right.{key.partition(':')[0]}: entries that share 'x' are tuned as one" in str(error.value)
+    assert f"this one has {shown} and 'left' has" in str(error.value)
+    Spec.from_yaml(text.replace("high: 1}}", f"high: 1}}, {key}}}"))
+
+
 def test_a_switch_narrows_around_its_mean() -> None:
     form = {
         "format": "dr_env/1",

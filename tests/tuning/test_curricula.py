@@ -15,6 +15,7 @@ from dr_env.tuning.active_dr import ActiveDR, _log_belief
 from dr_env.tuning.adr import ADR
 from dr_env.tuning.doraemon import Doraemon
 from dr_env.tuning.ranges import ranges_of, spread_of
+from tests.conftest import entry, spec_of
 
 SHAPES = st.lists(st.floats(0.0, 5.0), min_size=2, max_size=2).map(np.array)
 
@@ -221,3 +222,43 @@ def test_a_single_range_is_learnt(name: str) -> None:
         draws = target.drawn(spec, 32, round_)
         tuner.tell(SimEpisodes(draws, np.linspace(0.0, 1.0, 32), np.ones(32, bool), spec))
     assert 0.2 < np.median(target.drawn(tuner.result(), 64, 9)["mass"]) < 2.0
+
+
+def test_only_what_is_drawn_at_each_episode_widens() -> None:
+    mass = entry({"body": "cart"}, "mass", "scale", type="uniform", low=0.5, high=1.5)
+    drag = entry({"joint": "slide"}, "damping", "scale", type="uniform", low=0.5, high=1.5)
+    for key in ({"trigger": "compile"}, {"trigger": "step"}, {"trigger": "interval", "every": 0.5}):
+        prior = spec_of(mass={**mass, **key}, drag=drag)
+        for name in ("active_dr", "adr", "doraemon"):
+            asked = make_tuner(name, prior).ask()
+            assert asked.entries["mass"] == prior.entries["mass"]
+            assert asked.entries["drag"] != prior.entries["drag"]
+            with pytest.raises(DREnvError, match="nothing tunable; no entry that is drawn at each episode"):
+                make_tuner(name, spec_of(mass={**mass, **key}))
+
+
+def test_half_of_the_episodes_have_a_value_on_an_end_however_many_are_drawn() -> None:
+    friction = entry({"geom": "*"}, "friction", "scale", type="uniform", low=0.5, high=1.5)
+    for per, count in (("shared", 1), ("number", 3)):
+        tuner = make_tuner("adr", spec_of(friction={**friction, "per": per}), options={"step": 0.1, "buffer": 1})
+        columns = target.drawn(tuner.ask(), 64, 0)
+        tuner.tell(SimEpisodes(columns, np.zeros(64), np.ones(64, bool)))
+        drawn = target.drawn(tuner.ask(), 4000, 1)["friction"].reshape(4000, -1)
+        assert drawn.shape[1] == count
+        ends = np.isin(drawn, tuner.result().entries["friction"].distribution.support())
+        assert ends.any(1).mean() == pytest.approx(0.5, abs=0.03)
+        resumed = make_tuner("adr", tuner.prior, options={"step": 0.1, "buffer": 1})
+        resumed.load_state_dict(tuner.state_dict())
+        assert resumed.ask() == tuner.ask()
+
+
+def test_equal_proposals_are_told_apart_and_from_the_reference() -> None:
+    """Where the only range begins at the value that changes nothing, half of what is proposed there is that value."""
+    drag = entry({"joint": "slide"}, "damping", "add", type="uniform", low=0.0, high=2.0)
+    tuner = make_tuner("active_dr", spec_of(drag=drag), options={"episodes": 10**6})
+    tuner.particles = 0.01 * tuner.particles  # type: ignore[attr-defined]
+    columns = target.drawn(tuner.ask(), 4000, 0)
+    assert (columns["drag"] == 0).mean() > 0.6
+    tuner.tell(SimEpisodes(columns, np.zeros(4000), np.ones(4000, bool)))
+    shares = np.bincount(np.array(tuner.state_dict()["own"]["owners"]) + 1, minlength=11) / 4000
+    assert shares == pytest.approx(np.array([0.5] + [0.05] * 10), abs=0.025)

@@ -335,6 +335,19 @@ def test_growth_follows_success() -> None:
     assert np.array_equal(target.values_of(target.drawn(tuner.result(), 500, 0)).std(0), back)
 
 
+def test_the_spread_that_comes_out_has_been_judged() -> None:
+    """At the limit too, which the last step falls short of by less than the factor."""
+    tuner = Grown(target.PRIOR, 0, {"limit": 4.0}, lambda evidence: target.CartSimulator(evidence))
+    tuner.tell(target.recording())
+    judged = []
+    while not tuner.done:
+        judged.append(tuner.ask())
+        tuner.tell(SimEpisodes({}, np.ones(200), np.ones(200, bool)))
+    assert tuner.ask() == judged[-1]
+    assert tuner.growth == 4.0
+    assert len(judged) == 5  # 1, 1.5, 2.25, 3.375, 4
+
+
 def test_simulation_is_counted() -> None:
     tuner = Credible(target.PRIOR, 0, None, lambda evidence: target.CartSimulator(evidence))
     evidence = target.recording()

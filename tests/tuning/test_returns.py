@@ -132,3 +132,21 @@ def test_baselines_keep_within_bounds_and_to_whole_numbers() -> None:
     assert narrow["k"]["distribution"] == {"type": "integer", "low": 1, "high": 3}
     assert wide["c"]["distribution"] == {"type": "uniform", "low": 0.9, "high": 1.15}
     assert wide["k"]["distribution"] == {"type": "integer", "low": 0, "high": 5}
+
+
+def test_wide_is_all_that_the_bounds_allow_whatever_the_prior() -> None:
+    bounds = [0.6, 2.5]
+    part = {"type": "uniform", "low": 0.9, "high": 1.1}
+    forms: tuple[dict[str, Any], ...] = (
+        {"type": "beta", "alpha": 2, "beta": 3, "low": 0.8, "high": 1.2},
+        {"type": "constant", "value": 1.0},
+        {"type": "mixture", "components": [part, {**part, "low": 1.0}]},
+        {"type": "truncated_normal", "mean": 1.0, "std": 0.1, "low": 0.8, "high": 1.2},
+        {"type": "integer", "low": 1, "high": 2},
+    )
+    for form in forms:
+        mass = {**entry({"body": "cart"}, "mass", "scale", **form), "bounds": bounds}
+        (found,) = make_tuner("wide", spec_of(mass=mass)).ask().entries.values()
+        whole = form["type"] == "integer"
+        assert found.distribution.support() == ((1, 2) if whole else (0.6, 2.5))
+        assert found.distribution.type_name == ("integer" if whole else "uniform")
