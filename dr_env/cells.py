@@ -48,7 +48,7 @@ class CellStore:
         found = []
         for path in sorted((self.folder / "cells").glob("*.json")):
             try:
-                form = json.loads(path.read_text())
+                form = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise DREnvError(f"{path}: cannot read it as JSON: {error}; delete it to run the cell again") from error
             if not isinstance(form, dict) or form.get("format") != self.format:

@@ -58,16 +58,24 @@ def check_folder(path: Path) -> None:
         raise DREnvError(f"{path}: {'is a file, expected a folder' if path.exists() else 'no such folder'}")
 
 
+def is_unused(folder: Path) -> bool:
+    """Whether a folder is empty, or not there yet. Raises DREnvError for a file."""
+    if not folder.exists():
+        return True
+    check_folder(folder)
+    return not any(folder.iterdir())
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, making the folder if need be."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def append_line(path: str | Path, text: str) -> None:
     """Adds a line to a file; a crash may cut it off. Raises StorageError where it cannot be written."""
     try:
-        with Path(path).open("a") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError as error:
         raise StorageError(f"{path}: cannot write: {error.strerror}") from error

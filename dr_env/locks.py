@@ -15,7 +15,7 @@ from dr_env.files import check_writable
 def held(path: Path) -> Iterator[None]:
     """Waits for a lock file and holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -24,7 +24,7 @@ def held(path: Path) -> Iterator[None]:
 def taken(path: Path) -> Iterator[bool]:
     """Holds a lock file if nobody does; gives whether it does."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -43,6 +43,8 @@ class Draw(dict[str, Any]):
 
     def __init__(self, values: Mapping[str, ArrayLike], binding: str = "") -> None:
         frozen: dict[str, Any] = {}
+        if not isinstance(values, Mapping):
+            raise DREnvError(f"draw: got {values!r}, expected a mapping of entry names to numbers")
         for name, value in values.items():
             array = numbers_of(value)
             if array.ndim > 1 or not np.isfinite(array).all():
@@ -108,9 +110,11 @@ class Draw(dict[str, Any]):
     def load(cls, path: str | Path) -> Draw:
         """Reads a Draw from a JSON file."""
         try:
-            text = Path(path).read_text()
+            text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise DREnvError(f"{path}: cannot read the Draw: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise DREnvError(f"{path}: not a Draw, but no text: {error}") from error
         return cls.from_json(text, str(path))
 
 

@@ -70,7 +70,7 @@ class Run:
         """What `create` wrote. Raises DREnvError when the folder is not a run."""
         path = self.folder / _CONFIG
         try:
-            data: dict[str, Any] = json.loads(path.read_text())
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DREnvError(f"{self.folder}: not a run, it has no config.json") from error
         except (OSError, ValueError) as error:
@@ -102,7 +102,7 @@ class Run:
         """The learning curve; a line cut off by a crash is left out."""
         path = self.folder / "progress.jsonl"
         rows = []
-        for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        for line in path.read_text(errors="replace", encoding="utf-8").splitlines() if path.exists() else []:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
@@ -159,7 +159,8 @@ class Run:
             torch.save(optimizer.state_dict(), state)
             (draft / "optimizer.pt").write_bytes(state.getvalue())
             np.savez(draft / "normalizer.npz", allow_pickle=False, **_normalizer_arrays(norm))
-            (draft / "state.json").write_text(json.dumps({"steps": steps, **({"tuner": tuner} if tuner else {})}))
+            kept = json.dumps({"steps": steps, **({"tuner": tuner} if tuner else {})})
+            (draft / "state.json").write_text(kept, encoding="utf-8")
             if target.exists():
                 shutil.rmtree(target)
             draft.replace(target)
@@ -185,7 +186,7 @@ def read_tuner(checkpoint: Path) -> dict[str, Any] | None:
 def _read_state(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / "state.json"
     try:
-        state: dict[str, Any] = json.loads(path.read_text())
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         int(state["steps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DREnvError(f"{path}: damaged, it should hold the number of steps") from error
@@ -223,7 +224,7 @@ def _empty(folder: Path) -> None:
 def _is_run(folder: Path) -> bool:
     """Whether a folder's config.json is that of a run, of this version or another."""
     try:
-        found = json.loads((folder / _CONFIG).read_text())
+        found = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and str(found.get("format", "")).startswith(FORMAT.rpartition("/")[0])

@@ -143,7 +143,7 @@ class PPOTrainer:
 
     def load(self, run: Path) -> TrainedPolicy:
         """Reads the policy of a run's last checkpoint, its normaliser frozen."""
-        folder = Run(run)
+        folder = Run(run := Path(run))
         recorded, checkpoint = folder.config, folder.latest()
         config = PPOConfig.checked(recorded["ppo"], f"{run / 'config.json'} ppo:")
         torch.set_num_threads(config.torch_threads)  # more would wait in loops, on the processors that simulate

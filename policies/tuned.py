@@ -77,6 +77,11 @@ class TunerCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         ended, returns, info = self._venv.ended
+        if "is_success" not in info and self._threshold is None:
+            raise DREnvError(
+                "success_return: missing; this task does not say which episodes succeed, so give the return from "
+                "which one does, such as --set success_return=800"
+            )
         if len(ended):
             self._keep(ended, returns, info)
             self._drawn[ended] = len(self._versions) - 1
@@ -86,13 +91,9 @@ class TunerCallback(BaseCallback):
         final = info["final_info"]
         if "is_success" in final:
             successes = np.asarray(final["is_success"][ended], bool)
-        elif self._threshold is not None:
-            successes = returns >= self._threshold
         else:
-            raise DREnvError(
-                "success_return: missing; this task does not say which episodes succeed, so give the return from "
-                "which one does, such as --set success_return=800"
-            )
+            assert self._threshold is not None  # `_on_step`
+            successes = returns >= self._threshold
         failed = np.asarray(info.get("dr_failure", np.zeros(self._env.num_envs, bool)))[ended]
         drawn = {name: values for name, values in final["dr"].items() if not name.startswith("_")}
         returns = np.where(failed, np.nan, returns)

@@ -158,7 +158,7 @@ def table() -> None:
     for task in IDS:
         for settings in ("ours", "zoo"):
             for path in sorted(RESULTS.glob(f"learning-{task}-{settings}-*.json")):
-                found = json.loads(path.read_text())
+                found = json.loads(path.read_text(encoding="utf-8"))
                 mean, std = np.mean(found["returns"]), np.std(found["returns"])
                 print(
                     f"| {task} | {settings} | {found['seed']} | {mean:.0f} ± {std:.0f} | {found['train_seconds']:.0f} |"
@@ -168,7 +168,7 @@ def table() -> None:
     print("| task | seed | steps | success: nominal | randomized | target | training, s | processor, s |")
     print("|---|---|---|---|---|---|---|---|")
     for path in sorted(RESULTS.glob("learning-*.json")):
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         if "success" in found:
             rates = " | ".join(
                 f"{100 * found['success'][world]:.1f} %" for world in ("nominal", "randomized", "target")

@@ -66,7 +66,7 @@ def main(
         _run(experiment, export_only, workers, threads)
     if not export_only:
         page = write_report(experiment.results.read(), out)
-        print((out / "table.md").read_text())
+        print((out / "table.md").read_text(encoding="utf-8"))
         print(f"page: {page}")
 
 

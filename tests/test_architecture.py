@@ -130,6 +130,18 @@ def test_imports_flow_one_way(path: Path) -> None:
             assert module in PUBLIC, f"{name} imports {module}"
 
 
+def test_text_is_utf_8_whatever_the_locale() -> None:
+    found = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                modes = {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+                text = node.func.attr in ("read_text", "write_text") or (node.func.attr == "open" and modes & {*"rwa"})
+                if text and "encoding" not in {keyword.arg for keyword in node.keywords}:
+                    found.append(f"{path}:{node.lineno}")
+    assert not found, found
+
+
 def test_files_are_short() -> None:
     long = [f"{path}: {n}" for path in FILES if (n := len(path.read_text().splitlines())) > 400]
     assert not long, long

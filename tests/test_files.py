@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dr_env import DREnvError
-from dr_env.files import atomic_path, write_text
+from dr_env.files import atomic_path, is_unused, write_text
 
 
 def test_writes_whole_files_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -20,6 +20,14 @@ def test_an_error_keeps_the_old_file(tmp_path: Path) -> None:
         raise RuntimeError
     assert (tmp_path / "file.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_is_unused_until_something_is_in_it(tmp_path: Path) -> None:
+    assert is_unused(tmp_path / "new") and is_unused(tmp_path)
+    write_text(tmp_path / "file.txt", "")
+    assert not is_unused(tmp_path)
+    with pytest.raises(DREnvError, match=r"file\.txt: is a file, expected a folder"):
+        is_unused(tmp_path / "file.txt")
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:

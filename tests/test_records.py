@@ -63,6 +63,14 @@ def test_bad_json_is_one_clear_error(tmp_path: Path, text: str, message: str) ->
         Draw.load(path)
 
 
+def test_what_is_no_text_or_no_mapping_is_no_draw(tmp_path: Path) -> None:
+    (tmp_path / "draw.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DREnvError, match=r"draw\.json: not a Draw"):
+        Draw.load(tmp_path / "draw.json")
+    with pytest.raises(DREnvError, match="draw: got 3, expected a mapping"):
+        Draw(3)  # type: ignore[arg-type]
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match=r"none\.json: cannot read"):
         Draw.load(tmp_path / "none.json")

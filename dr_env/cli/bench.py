@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.errors import DREnvError, unknown_name
@@ -38,5 +39,5 @@ def bench(
         return
     table = Table("what", name)
     for key, value in result.items():
-        table.add_row(key, f"{value:,.2f}" if isinstance(value, float) else str(value))
+        table.add_row(key, f"{value:,.2f}" if isinstance(value, float) else escape(str(value)))
     Console().print(table)

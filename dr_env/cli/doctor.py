@@ -89,10 +89,10 @@ def _gl() -> tuple[str, bool]:
 
 
 def _probe(renderer: str) -> tuple[str, bool]:
-    """What a renderer draws with, or why it does not."""
+    """What a renderer draws with, or why it does not, as markup."""
     command = [sys.executable, "-c", _PROBE, renderer]
     probe = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if probe.returncode:
         lines = probe.stderr.strip().splitlines() or [f"the probe ended with {probe.returncode}"]
-        return lines[-1], False
-    return probe.stdout.strip().splitlines()[-1], True
+        return escape(lines[-1]), False
+    return escape(probe.stdout.strip().splitlines()[-1]), True

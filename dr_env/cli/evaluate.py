@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from dr_env.binding import Plan
 from dr_env.cli.bars import bars
-from dr_env.cli.marginals import marginals_of
+from dr_env.cli.marginals import marginals_of, meet, writes
 from dr_env.distributions import Expression
 from dr_env.envs import Task, TrainedPolicy, VectorEnv, as_spec, known_task, make_trainer, rollout, task_name
+from dr_env.envs.keys import check_seed
 from dr_env.errors import DREnvError
 from dr_env.evaluation import (
     WORLD,
@@ -85,6 +87,7 @@ def evaluate(
     for flag, count in (("--episodes", episodes), ("--randomized-episodes", randomized_episodes)):
         if count is not None and count < 2:
             raise DREnvError(f"{flag}: got {count}, expected at least 2")
+    check_seed(seed, "--seed")
     counts = {"nominal": episodes, WORLD: randomized_episodes or 2 * episodes, "target": episodes}
     if task is not None:
         task_name(task)  # from now on known by the name that runs have of it
@@ -186,7 +189,7 @@ def _randomized(given: str, task: Task, policies: list[TrainedPolicy]) -> Spec:
 def _title(page: Path) -> str:
     """What an HTML page calls itself."""
     try:
-        found = re.search(r"<title>(.*?)</title>", page.read_text(), re.DOTALL)
+        found = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"), re.DOTALL)
     except (OSError, UnicodeDecodeError) as error:
         raise DREnvError(f"--link {page}: expected an HTML page: {error}") from error
     return html.unescape(found[1]).strip() if found else page.name
@@ -245,7 +248,7 @@ def _changes(target: Plan, training: Plan) -> tuple[tuple[str, str, str], ...]:
         same = [
             _describe(training.spec.entries[other.name])
             for other in training.entries
-            if other.field.array == mine.field.array and set(other.flat.tolist()) & set(mine.flat.tolist())
+            if meet(writes(target, mine), writes(training, other))
         ]
         rows.append((mine.name, _describe(target.spec.entries[mine.name]), "; ".join(same) or "not modelled"))
     return tuple(rows)
@@ -266,18 +269,18 @@ def _cell(arm: Arm, world: str) -> str:
     score, success = str(arm.estimate(world)), arm.success(world)
     if success is not None:
         score += "\n{:.0%} [{:.0%}, {:.0%}]".format(*dataclasses.astuple(success))
-    return score.replace("[", r"\[")
+    return escape(score)
 
 
 def _show(comparison: Comparison, explanation: Explanation, page: Path) -> None:
     succeed = any(arm.success(world) for arm in comparison.arms for world in comparison.worlds)
     measure = "interquartile mean return and success rate" if succeed else "interquartile mean return"
-    table = Table(title=f"{comparison.task}: {measure} [95 % interval]")
+    table = Table(title=f"{escape(comparison.task)}: {measure} [95 % interval]")
     table.add_column("policy")
     for world in comparison.worlds:
         table.add_column(world, justify="right")
     for arm in comparison.arms:
-        table.add_row(arm.name, *(_cell(arm, world) for world in comparison.worlds))
+        table.add_row(escape(arm.name), *(_cell(arm, world) for world in comparison.worlds))
     console = Console()
     console.print(table)
     console.print(comparison.verdict(), markup=False, highlight=False)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.binding import propose_looks
@@ -139,5 +140,5 @@ def _tell(done: Summary, out: Path) -> None:
     table = Table("quota", "bin", "asked", "shown", "visible objects")
     for attribute, bins in result["coverage"].items():
         for name, counts in bins.items():
-            table.add_row(attribute, name, *(str(counts[key]) for key in ("asked", "shown", "objects")))
+            table.add_row(attribute, escape(name), *(str(counts[key]) for key in ("asked", "shown", "objects")))
     Console().print(table)

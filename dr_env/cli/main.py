@@ -78,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DREnvError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except MemoryError as error:
+        print(f"error: not enough memory: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt or 'stopped'}", file=sys.stderr)
         sys.exit(130)

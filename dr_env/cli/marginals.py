@@ -6,13 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan
+from dr_env.binding.derived import DERIVED
+from dr_env.binding.indexing import BoundEntry
 from dr_env.binding.sampler import Node
 from dr_env.distributions import Categorical
 from dr_env.evaluation import Law, Marginal
+from dr_env.evaluation.coverage import SLACK
 from dr_env.records import Columns
 from dr_env.rng import digest
 
 Array = NDArray[np.float64]
+Elements = dict[str, NDArray[np.intp]]
+"""Numbers of a model: array name -> elements of the flattened array."""
 
 _MANY = 4096  # Draws without episodes, which cost next to nothing
 _TARGETS = 64
@@ -47,10 +52,12 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
         for node in _told_apart(training, drawn)
     ]
     for entry in training.entries:
-        nominal = training.nominal[entry.field.array][entry.flat]
-        values = aimed[entry.field.array][:, entry.flat] if entry.field.array in aimed else nominal[None]
-        same = _same(entry.operation, nominal, values)  # (targets or 1, r)
+        same = _meaning(training, entry, aimed)  # (targets or 1, r)
         ends = [[same[:, entry.value == k].min(), same[:, entry.value == k].max()] for k in range(entry.width)]
+        changed_by = _untold(training, entry, target)
+        own = {entry.field.array: entry.flat}
+        beside = [other for other in training.entries if other is not entry and meet(own, writes(training, other))]
+        together = _together(entry, same, _meaning(training, entry, training.realise(final))) if beside else None
         found.append(
             Marginal(
                 entry=entry.name,
@@ -59,11 +66,57 @@ def marginals_of(training: Plan, target: Plan, drawn: Columns, seed: int) -> lis
                 drawn=drawn[entry.name].reshape(-1, entry.width),
                 first=first[entry.name].reshape(-1, entry.width),
                 final=final[entry.name].reshape(-1, entry.width),
-                target=np.array(ends),
+                target=None if changed_by else np.array(ends),
                 unit=_unit(entry.operation, entry.field.unit),
+                changed_by=changed_by,
+                beside=tuple(other.name for other in beside),
+                together=None if changed_by else together,
             )
         )
     return found
+
+
+def writes(plan: Plan, entry: BoundEntry) -> Elements:
+    """All numbers that an entry changes: its field's own, those that move with them and those that follow from them."""
+    found = {entry.field.array: entry.flat}
+    for move in entry.moves:
+        found[move.array] = np.union1d(found.get(move.array, move.flat), move.flat)
+    derived = DERIVED.get(entry.field.array)
+    if derived is not None:
+        objects = np.unique(entry.flat // derived.size)
+        for name in derived.writes:
+            width = len(plan.nominal[name]) * derived.size // len(plan.nominal[entry.field.array])
+            found[name] = (objects[:, None] * width + np.arange(width)).reshape(-1)
+    return found
+
+
+def meet(one: Elements, other: Elements) -> bool:
+    """Whether two have a number in common."""
+    return any(np.isin(elements, other[array]).any() for array, elements in one.items() if array in other)
+
+
+def _untold(training: Plan, entry: BoundEntry, target: Plan) -> tuple[str, ...]:
+    """The target's entries that change what an entry's numbers become, other than through these."""
+    if entry.field.array not in DERIVED:
+        return ()
+    mine = writes(training, entry)
+    rest = [other for other in target.entries if other.field.array != entry.field.array]
+    return tuple(other.name for other in rest if meet(mine, writes(target, other)))
+
+
+def _meaning(training: Plan, entry: BoundEntry, arrays: Columns) -> Array:
+    """The drawn values by which an entry alone would make the numbers (n, r) of some models, or of the nominal one."""
+    nominal = training.nominal[entry.field.array][entry.flat]
+    values = arrays[entry.field.array][:, entry.flat] if entry.field.array in arrays else nominal[None]
+    return _same(entry.operation, nominal, values)
+
+
+def _together(entry: BoundEntry, aimed: Array, drawn: Array) -> NDArray[np.bool_]:
+    """For each of its drawn values whether the target's numbers (m, r) lie among those of many Draws (n, r)."""
+    low, high = drawn.min(0), drawn.max(0)
+    slack = SLACK * np.maximum(np.maximum(abs(low), abs(high)), 1.0)
+    within = ((aimed >= low - slack) & (aimed <= high + slack)).all(0)
+    return np.array([within[entry.value == k].all() for k in range(entry.width)])
 
 
 def _told_apart(plan: Plan, drawn: Columns) -> list[Node]:

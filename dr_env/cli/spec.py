@@ -14,6 +14,7 @@ from dr_env.cli.bars import bars
 from dr_env.cli.consoles import uncut_console
 from dr_env.cli.models import load_model, load_task
 from dr_env.envs import try_out
+from dr_env.envs.keys import check_seed
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
 from dr_env.spec import Entry, Spec, json_schema
@@ -43,6 +44,7 @@ def check(
         raise DREnvError(f"--run: got {run}, expected a number of Draws, or 0 for none")
     if run and model is None:
         raise DREnvError("--run: needs --model, an MJCF file or an installed task to try the Spec on")
+    check_seed(seed, "--seed")
     spec = Spec.load(file)
     plan = None
     if model is not None:

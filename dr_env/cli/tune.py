@@ -6,6 +6,7 @@ import dataclasses
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.cli.tune_compare import compare
@@ -27,7 +28,7 @@ def methods() -> None:
             for field in dataclasses.fields(cls.Options)
         )
         about = next(iter((cls.__doc__ or "").strip().splitlines()), "")
-        table.add_row(name, " or ".join(sorted(cls.needs)) or "none", options, about)
+        table.add_row(name, " or ".join(sorted(cls.needs)) or "none", escape(options), escape(about))
     Console().print(table)
 
 

@@ -67,7 +67,7 @@ def compare(
                 result = recover(cell) if cell.tier == 0 else transfer(cell, out, algorithm)
             except DREnvError as error:
                 failed += 1
-                console.print(f"{cell.name}: {error}", style="red", highlight=False)
+                console.print(f"{cell.name}: {error}", style="red", markup=False, highlight=False)
             else:
                 results.write(cell.name, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
             progress.advance(bar)
@@ -75,7 +75,7 @@ def compare(
     if not found:
         raise DREnvError(f"{out}: no cell has run; nothing to report")
     page = write_page(found, out)
-    print((out / "table.md").read_text())
+    print((out / "table.md").read_text(encoding="utf-8"))
     print(f"report: {page}")
     if failed:
         print(f"{failed} cells failed; run the command again to try them again", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from dr_env.binding import compile_model
 from dr_env.cli.models import load_task
+from dr_env.envs.keys import check_seed
 from dr_env.envs.recorder import record as simulate
 from dr_env.envs.windows import layout_of
 from dr_env.errors import DREnvError
@@ -40,10 +42,11 @@ def record(
         noise: White noise on what is measured, as a share of how much each number varies.
         seed: Of initial states, actions and noise.
     """
-    numbers = {"--episodes": (episodes, 1), "--seconds": (seconds, 0.1), "--noise": (noise, 0.0), "--seed": (seed, 0)}
+    check_seed(seed, "--seed")
+    numbers = {"--episodes": (episodes, 1), "--seconds": (seconds, 0.1), "--noise": (noise, 0.0)}
     for flag, (value, least) in numbers.items():
-        if not value >= least:
-            raise DREnvError(f"{flag}: got {value}, expected at least {least}")
+        if not least <= value < math.inf:
+            raise DREnvError(f"{flag}: got {value}, expected a number, at least {least}")
     if seconds > _LONGEST:
         raise DREnvError(f"--seconds: got {seconds:g}, expected at most {_LONGEST:g}")
     made = load_task(task)

@@ -11,14 +11,17 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.cli.bars import bars
 from dr_env.cli.recordings import Bench, load_bench, window_seconds
+from dr_env.envs.keys import check_seed
 from dr_env.envs.replay import Replay
 from dr_env.errors import DREnvError
 from dr_env.evaluation.motion import Body, MotionScore, score_motion
 from dr_env.evaluation.plots_motion import motion
+from dr_env.files import check_writable
 from dr_env.rng import digest
 from dr_env.spec import Spec
 
@@ -57,10 +60,11 @@ def score(
         report: A folder for a figure of predicted against recorded motion.
         as_json: Print one JSON object.
     """
-    if seed < 0:
-        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
+    check_seed(seed, "--seed")
     if draws < 8:
         raise DREnvError(f"--draws: got {draws}, expected at least 8")
+    if report is not None:
+        check_writable(report)
     bench = load_bench(model, log, data, only, but, window_seconds(window))
     with bars(transient=True) as bar:
         task = bar.add_task("simulating", total=None)
@@ -152,12 +156,13 @@ def show(found: MotionScore) -> None:
     for name, error in found.rmse.items():
         bands = found.coverage.get(name, {})
         cells = [f"{100 * bands[level]:.0f} %" if level in bands else "-" for level in ("50", "90")]
-        table.add_row(name, f"{error:.4f}", *cells, f"{found.spread[name]:.4f}")
+        table.add_row(escape(name), f"{error:.4f}", *cells, f"{found.spread[name]:.4f}")
     console.print(table)
     for name, errors in found.bodies.items():
         console.print(
             f"{name}: {errors['position_widths']:.3f} widths and {errors['rotation_deg']:.1f} degrees off on average; "
-            f"comes to rest in the ensemble's 90 % region in {100 * found.rest[name]:.0f} % of windows"
+            f"comes to rest in the ensemble's 90 % region in {100 * found.rest[name]:.0f} % of windows",
+            markup=False,
         )
     console.print(f"{found.windows} windows, log-likelihood of a measured number {found.log_likelihood:.3f} nats")
     if found.diverged:

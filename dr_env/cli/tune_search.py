@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, TypeGuard
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dr_env.cli.train import Settings as Pairs
 from dr_env.cli.train import read_settings
 from dr_env.envs import Objective, VectorEnv, as_spec, known_task, make_task, task_name
+from dr_env.envs.keys import check_seed
 from dr_env.errors import DREnvError, StorageError
 from dr_env.files import check_writable
 from dr_env.spec import Spec
@@ -138,8 +140,7 @@ def study_settings(
     """What a study is begun with, from a command's arguments."""
     from dr_env.tuning.study import Settings  # brings a database with it, which other commands do without
 
-    if seed < 0:
-        raise DREnvError(f"--seed: got {seed}, expected 0 or more")
+    check_seed(seed, "--seed")
     if steps is not None and steps < 1:
         raise DREnvError(f"--steps: got {steps}, expected at least 1")
     chosen = read_settings(options)
@@ -261,11 +262,12 @@ def show(folder: Path) -> None:
     """Prints a study's trials and where its result is."""
     study = open_study(folder)
     study.save_result()  # the process that was told last may have died before it did
-    table = Table("trial", "state", "mean return", "note", title=f"{study.settings.task}: {study.settings.method}")
+    title = escape(f"{study.settings.task}: {study.settings.method}")
+    table = Table("trial", "state", "mean return", "note", title=title)
     for row in study.summary():
         value = "-" if row["value"] is None else f"{row['value']:.4g}"
         lines = str(row["note"]).strip().splitlines()
-        table.add_row(str(row["number"]), row["state"], value, lines[-1] if lines else "")
+        table.add_row(str(row["number"]), row["state"], value, escape(lines[-1]) if lines else "")
     best = study.best()
     console = Console()
     console.print(table)

@@ -23,7 +23,7 @@ def write_page(results: Sequence[Mapping[str, Any]], folder: Path) -> Path:
 
     pooled, scored = recovered(results), transferred(results)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text()).render(
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         count=len(results),
         recovered=pooled,
         scored=scored,

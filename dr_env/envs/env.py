@@ -102,8 +102,8 @@ class Env(gym.Env[Observation, NDArray[np.float32]]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts a new episode; `options` takes `draw`, `qpos` and `qvel`."""
-        super().reset(seed=seed)
         observations, _ = self._vector.reset(seed=None if seed is None else [seed], options=options)
+        super().reset(seed=seed)
         return rows(observations, _ONE)[0], self._draw_info()
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:

@@ -13,6 +13,13 @@ Keys = NDArray[np.uint64]
 Ids = NDArray[np.intp]
 
 
+def check_seed(seed: object, name: str = "seed") -> int:
+    """A seed as a plain number. Raises DREnvError, with its `name`, for what is none: two seeds are never the same."""
+    if not isinstance(seed, int | np.integer) or not 0 <= int(seed) < 2**64:
+        raise DREnvError(f"{name}: got {seed!r}, expected a whole number, 0 to 2**64 - 1")
+    return int(seed)
+
+
 class EpisodeKeys:
     """The keys of n environments' present or coming episodes.
 
@@ -53,6 +60,9 @@ class EpisodeKeys:
 
         Returns:
             Whether any keys have changed.
+
+        Raises:
+            DREnvError: what is no seed, or not as many as environments.
         """
         ids = np.arange(len(self.seeds)) if ids is None else ids
         if seed is None or isinstance(seed, int | np.integer):
@@ -66,8 +76,8 @@ class EpisodeKeys:
         if len(seed) != len(self.seeds):
             raise DREnvError(f"seed: got {len(seed)} seeds, expected one or {len(self.seeds)}")
         fresh = [i for i in ids.tolist() if seed[i] is not None or not self._seeded[i]]
-        for i in fresh:
-            self._take(np.array([i]), _given(seed[i], source), 0)
+        for i, given in zip(fresh, [_given(seed[i], source) for i in fresh], strict=True):
+            self._take(np.array([i]), given, 0)
         return bool(fresh)
 
     def _take(self, ids: Ids, seed: int, environments: Ids | int) -> None:
@@ -80,6 +90,4 @@ class EpisodeKeys:
 def _given(seed: object, source: np.random.Generator | None) -> int:
     if seed is None:
         return int((source or np.random.default_rng()).integers(2**63))
-    if not isinstance(seed, int | np.integer):
-        raise DREnvError(f"seed: got {seed!r}, expected a whole number")
-    return int(seed) % 2**64
+    return check_seed(seed)

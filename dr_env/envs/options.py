@@ -1,4 +1,4 @@
-"""The options of a reset, checked."""
+"""What environments are given, checked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,33 @@ Ids = NDArray[np.intp]
 _KNOWN = ("draw", "qpos", "qvel", "reset_mask")
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Refuses what no reset takes."""
-    for key in options:
+def check_whole(name: str, value: object, least: int) -> None:
+    """Raises DREnvError for what is no whole number, or below the least."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise DREnvError(f"{name}: got {value!r}, expected a whole number, at least {least}")
+
+
+def checked_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of a reset. Raises DREnvError for those that none takes."""
+    if not isinstance(options, Mapping | None):
+        raise DREnvError(f"options: got {options!r}, expected a mapping with {', '.join(_KNOWN)}")
+    for key in options or ():
         if key not in _KNOWN:
             raise DREnvError(f"options: {unknown_name('option', key, _KNOWN)}")
+    return dict(options or {})
+
+
+def checked_actions(actions: object, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """Actions of all environments as an array. Raises DREnvError for another shape, or what is no number."""
+    try:
+        given = np.asarray(actions)
+    except ValueError as error:
+        raise DREnvError(f"actions: got rows of different lengths, expected shape {shape}") from error
+    if given.shape != shape:
+        raise DREnvError(f"actions: got shape {given.shape}, expected {shape}")
+    if given.dtype.kind not in "biuf":
+        raise DREnvError(f"actions: got {given.dtype}, expected numbers")
+    return given
 
 
 def chosen(mask: object, num_envs: int) -> Ids:

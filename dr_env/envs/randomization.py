@@ -31,8 +31,8 @@ def as_spec(randomization: Randomization, task: Task | None = None) -> Spec:
         own = task.file("randomization.yaml")
         if not Path(own).is_file():
             raise DREnvError(
-                f"{own}: no such file, and so the task has no Spec of its own; give a Spec (--randomization FILE; dr-env "
-                "inspect MODEL --write-spec FILE proposes one), or none"
+                f"{own}: no such file, and so the task has no Spec of its own; give a Spec (--randomization FILE; "
+                "dr-env inspect MODEL --write-spec FILE proposes one), or none"
             )
         return Spec.load(own)
     if isinstance(randomization, str | Path):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import HELD, BatchRows, build_model, compile_model, is_more_than_state
+from dr_env.binding import HELD, BatchRows, build_model, compile_model
+from dr_env.envs.batches import make_batch
 from dr_env.envs.forces import FIELD
 from dr_env.envs.initial import InitialState
 from dr_env.envs.registration import make_task
@@ -51,7 +51,7 @@ def record(
     task = task.at(float(model.opt.timestep))
     key = np.array([seed], np.uint64)
     columns, _ = plan.sample_columns(key, np.zeros(1), np.zeros(1))
-    simulations = batch.Batch(model, episodes, persistent=is_more_than_state(model))
+    simulations = make_batch(model, episodes, name="episodes")
     rows, ids = BatchRows(simulations, {}), np.arange(episodes)
     for name, values in (plan.realise(columns) if columns else {}).items():
         if not name.startswith(HELD):

@@ -13,13 +13,14 @@ from gymnasium.vector.utils import batch_space
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import DIVERGED, BatchRows, Plan, build_model, compile_model, is_more_than_state
+from dr_env.binding import DIVERGED, BatchRows, Plan, build_model, compile_model
+from dr_env.envs.batches import make_batch
 from dr_env.envs.forces import FIELD, with_external_forces
 from dr_env.envs.goals import compute_reward
 from dr_env.envs.infos import Info, draw_info, final_info, step_info
 from dr_env.envs.initial import InitialState
-from dr_env.envs.keys import EpisodeKeys
-from dr_env.envs.options import check_options, chosen, given_draws
+from dr_env.envs.keys import EpisodeKeys, check_seed
+from dr_env.envs.options import check_whole, checked_actions, checked_options, chosen, given_draws
 from dr_env.envs.pictures import PictureTaker
 from dr_env.envs.randomization import Randomization, as_spec
 from dr_env.envs.redraw import Redraws
@@ -81,14 +82,15 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
     ) -> None:
         if not isinstance(task, Task):
             raise DREnvError(f"task: got {task!r}, expected a dr_env.Task, such as make_task('hopper')")
-        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise DREnvError(f"num_envs: got {num_envs!r}, expected a whole number, at least 1")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise DREnvError(f"max_episode_steps: got {max_episode_steps}, expected at least 1")
+        counts = {"num_envs": num_envs, "width": width, "height": height, "max_episode_steps": max_episode_steps}
+        for name, value in counts.items():
+            if value is not None or name != "max_episode_steps":
+                check_whole(name, value, 1)
+        check_whole("threads", threads, 0)
+        if not isinstance(compile_from, Mapping):
+            check_seed(compile_from, "compile_from")
         if render_mode not in (None, "rgb_array"):
             raise DREnvError(f"render_mode: got {render_mode!r}, expected None or 'rgb_array'")
-        if threads < 0:
-            raise DREnvError(f"threads: got {threads}, expected 0 for all of the machine's, or more")
         check_size(width, height)
         if autoreset_mode not in (*AutoresetMode, *(modes := [mode.value for mode in AutoresetMode])):
             raise DREnvError(f"autoreset_mode: {unknown_name('mode', str(autoreset_mode), modes)}")
@@ -106,8 +108,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.plan = self.randomization.bind(self.model, names, build)
         self.task = task = task.at(self.model.opt.timestep)
         stepped = with_external_forces(build) if FIELD in task.fields else self.model
-        persistent = task.stage != mujoco.mjtStage.mjSTAGE_NONE or FIELD in task.fields or is_more_than_state(stepped)
-        self._batch = batch.Batch(stepped, num_envs, min(threads, num_envs), persistent=persistent)
+        persistent = task.stage != mujoco.mjtStage.mjSTAGE_NONE or FIELD in task.fields
+        self._batch = make_batch(stepped, num_envs, threads, persistent=persistent)
         self._redraws = Redraws(self.plan, task.dt, num_envs)
         self._effects = Effects(
             self.plan,
@@ -191,8 +193,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         Returns:
             Observations (n, observations), and `info`.
         """
-        options = dict(options or {})
-        check_options(options)
+        options = checked_options(options)
         ids = self._all if options.get("reset_mask") is None else chosen(options["reset_mask"], self.num_envs)
         self._seed(seed, ids)
         draws = options.get("draw")
@@ -202,11 +203,11 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         return self._shown(), draw_info(self._columns, ids, self.num_envs)
 
     def _seed(self, seed: int | Sequence[int | None] | None, ids: Ids) -> None:
-        if isinstance(seed, int | np.integer):
-            super().reset(seed=int(seed))
         if self._keys.seed(seed, self.np_random, ids):
             self._draws_ahead.forget()
             self._states_ahead.forget()
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))
 
     def _begin(self, ids: Ids, columns: Columns | None = None, state: Mapping[str, Array] | None = None) -> None:
         """Starts episodes in the environments `ids`; their observations go into `_last`."""
@@ -255,8 +256,8 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
             the reward's terms, `dr_failure`, and for environments that were reset `dr`, `final_obs`
             and `final_info`.
         """
-        actions = np.asarray(actions)
-        self._check_actions(actions)
+        actions = checked_actions(actions, self.action_space.shape)
+        self._check_finite(actions)
         waiting = self._waiting()
         ids = self._all if waiting is None else np.flatnonzero(~waiting)
         redrawn = self._redraw(ids) if self._redraws else ids[:0]
@@ -326,9 +327,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self.plan, self.randomization = plan, plan.spec
         self._redraws.change(plan)
 
-    def _check_actions(self, actions: NDArray[np.float32]) -> None:
-        if actions.shape != self.action_space.shape:
-            raise DREnvError(f"actions: got shape {actions.shape}, expected {self.action_space.shape}")
+    def _check_finite(self, actions: NDArray[np.float32]) -> None:
         if not np.isfinite(actions).all():
             check_observations(self.task, self.model, self._last)  # no policy makes numbers of what is none
             worst = int(np.argwhere(~np.isfinite(actions))[0][0])

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 _GRID = 4000  # points at which a quantile function is inverted
 _DOUBTFUL = 0.01
 _LEAST_EXPECTED = 5.0  # in a cell of the chi-square test
+SLACK = 1e-6
+"""The share of a number by which models in single precision may hold another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,17 @@ class Law:
         found = np.unique(np.concatenate((self.quantile((np.arange(_GRID) + 0.5) / _GRID), drawn)))
         return found, np.exp(self.log_prob(found))
 
+    def draws(self, value: float) -> bool:
+        """Whether a value can be drawn: of what is unbounded, within all but a millionth."""
+        low, high = _support(self)
+        slack = SLACK * max(abs(low), abs(high), 1.0)
+        if not low - slack <= value <= high + slack:
+            return False
+        if self.discrete:
+            values, masses = self.masses(np.array([value]))
+            return bool((np.abs(values[masses > 0] - value) <= slack).any())
+        return bool((self.log_prob(value + slack * np.array([-1, 0, 1])) > -np.inf).any())
+
 
 @dataclasses.dataclass(frozen=True)
 class Marginal:
@@ -55,9 +68,13 @@ class Marginal:
         first: (m, elements) values of many more Draws before any was refused.
         final: (m, elements) the same Draws as they came out.
         target: for each element the least and greatest value that means the same as the target's, (elements, 2); None
-            for a variable, which the target may not have.
+            for a variable, which the target may not have, and where no value means the same.
         unit: what follows a value, such as "× nominal".
         cases: names of the values 0, 1, ... of a categorical variable.
+        changed_by: entries of the target that change the same numbers in a way that no drawn value tells.
+        beside: other entries of training that change the same numbers.
+        together: for each element whether it and those beside it can make the target's numbers, (elements,); None
+            where nothing is beside it.
     """
 
     entry: str
@@ -69,6 +86,9 @@ class Marginal:
     target: Array | None
     unit: str
     cases: tuple[str, ...] = ()
+    changed_by: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    together: NDArray[np.bool_] | None = None
 
     def worded(self, value: float) -> str:
         """A value with its unit, or the case that it stands for."""
@@ -219,30 +239,38 @@ def _widest_gap(m: Marginal) -> float | None:
 
 def outside(m: Marginal) -> list[str]:
     """The elements whose target lies outside what training can draw."""
+    if m.together is not None:
+        return [name for name, within in zip(m.elements, m.together, strict=True) if not within]
     if m.target is None or (m.law is None and np.ptp(m.final) == 0):
         return []
+    return [name for name, ends in zip(m.elements, m.target, strict=True) if not all(_drawn(m, end) for end in ends)]
+
+
+def _drawn(m: Marginal, value: float) -> bool:
+    """Whether training can draw a value; where no law is known, whether it is among what many Draws were."""
+    if m.law is not None:
+        return m.law.draws(value)
     low, high = _reach(m)
-    slack = 1e-9 * max(abs(low), abs(high), 1.0)
-    return [
-        name
-        for name, (least, most) in zip(m.elements, m.target, strict=True)
-        if least < low - slack or most > high + slack
-    ]
+    slack = SLACK * max(abs(low), abs(high), 1.0)
+    return low - slack <= value <= high + slack
 
 
 def target_in_words(m: Marginal) -> str:
     """Where the target lies in an entry's range; nothing for a variable."""
     if m.target is None:
-        return ""
+        return f"changed by {', '.join(m.changed_by)}" if m.changed_by else ""
     least, most = float(m.target[:, 0].min()), float(m.target[:, 1].max())
     where = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+    beyond = outside(m)
+    who = f" for {len(beyond)} of {len(m.elements)}" if beyond and len(m.elements) > 1 else ""
+    if m.together is not None:
+        return f"{where}: {'outside' if beyond else 'inside'}{who} what it makes together with {', '.join(m.beside)}"
     if m.law is None and np.ptp(m.final) == 0:
         return where
     low, high = _reach(m)
-    beyond = outside(m)
     if beyond:
-        who = "" if len(m.elements) == 1 else f" for {len(beyond)} of {len(m.elements)}"
-        return f"{where}: outside{who}, training draws {low:.3g} to {high:.3g}"
+        gap = "" if least < low or most > high else " with gaps"
+        return f"{where}: outside{who}, training draws {low:.3g} to {high:.3g}{gap}"
     if m.law is None:
         return f"{where}: inside, training draws {low:.3g} to {high:.3g}"
     if m.law.discrete:

@@ -38,7 +38,7 @@ def read_scores(folder: Path) -> EstimatorScore:
     """The scores in a folder. Raises DREnvError naming the file that is missing or says something else."""
     path = folder / _FILE
     try:
-        form = json.loads(path.read_text())
+        form = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DREnvError(f"{path}: cannot be read: {error.strerror}; `vision evaluate --out` writes it") from error
     except ValueError as error:

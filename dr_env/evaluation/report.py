@@ -63,7 +63,7 @@ def write_report(
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text()).render(
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         comparison=comparison,
         estimates={arm.name: {world: arm.estimate(world) for world in comparison.worlds} for arm in comparison.arms},
         explanation=explanation,

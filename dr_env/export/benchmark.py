@@ -80,7 +80,7 @@ def render(task: str) -> dict[str, Any]:
     found: dict[str, Any] = {"workers": cores(), "scene": "ten objects, one shadow light", **versions("mujoco")}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "ten_objects.xml"
-        model.write_text(_scene())
+        model.write_text(_scene(), encoding="utf-8")
         for width, height in _SIZES:
             source = SourceRequest(str(model), Spec().to_yaml(), "none", 0, width, height, camera="eye",
                                    objects=("object*",), jitter=_JITTER)  # fmt: skip

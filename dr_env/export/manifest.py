@@ -80,8 +80,8 @@ class Manifest:
         """Reads what `save` wrote. Raises DREnvError for another format, a damaged file or a changed Spec."""
         path = root / "manifest.json"
         try:
-            data = json.loads(path.read_text())
-            spec = (root / "spec.yaml").read_text()
+            data = json.loads(path.read_text(encoding="utf-8"))
+            spec = (root / "spec.yaml").read_text(encoding="utf-8")
         except OSError as error:
             raise DREnvError(f"{root}: no dataset of dr-env export: {error.filename}: {error.strerror}") from error
         except ValueError as error:

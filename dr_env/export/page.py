@@ -72,7 +72,7 @@ def _render(template: str, **facts: Any) -> str:
     environment = jinja2.Environment(
         autoescape=template.endswith(".html.j2"), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string((_TEMPLATES / template).read_text()).render(**facts)
+    return environment.from_string((_TEMPLATES / template).read_text(encoding="utf-8")).render(**facts)
 
 
 # thumbnails

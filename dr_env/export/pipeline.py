@@ -278,7 +278,7 @@ def _alone(root: Path) -> Iterator[None]:
     """Sees to it that nothing else writes a dataset, workers of a run that was killed included."""
     folder = root / PARTIAL
     folder.mkdir(exist_ok=True)
-    with taken(folder / "lock") as free, (folder / LOCK).open("w") as orphans:
+    with taken(folder / "lock") as free, (folder / LOCK).open("w", encoding="utf-8") as orphans:
         if not free:
             raise DREnvError(f"{root}: another export is writing here")
         until = time.monotonic() + _PATIENCE_S

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import shutil
 from collections import Counter
@@ -23,7 +25,7 @@ from dr_env.export.validate.findings import load_json
 from dr_env.export.writers.base import compact, write_by_key
 from dr_env.export.writers.bop import infos
 from dr_env.export.writers.coco import categories, coco_annotations
-from dr_env.files import atomic_path, check_writable, write_text
+from dr_env.files import atomic_path, check_writable, is_unused, write_text
 from dr_env.records import Frame
 from dr_env.sensors import make_lens, room_size, roomy
 from dr_env.spatial import Array, Intrinsics
@@ -31,7 +33,8 @@ from dr_env.spatial import Array, Intrinsics
 DELTA = 0.015
 """Metres by which a measured surface may lie before a model's and still be the model's: BOP's 15 mm."""
 
-_DONE = "scene_gt_coco.json"  # written last
+_BEGUN = "relabel.json"  # written first: what the copy is of
+_DONE = "scene_gt_coco.json"  # of each scene, written last
 Progress = Callable[[int, int], None]
 
 
@@ -56,21 +59,21 @@ def relabel(root: Path, out: Path, renderer: str = "classic", progress: Progress
 
     Poses, cameras and lenses are taken as they are. An object is hidden where another annotated object, or a measured
     depth, is before it. Annotations whose model is missing are left out of the copy. Scenes that an interrupted run has
-    finished are kept.
+    finished are kept: `relabel.json` in the copy says what it was begun with.
 
     Args:
         root: the dataset.
-        out: where the copy goes: a new folder, or one that an earlier run began.
+        out: where the copy goes: a new or empty folder, or one that the same relabelling began.
         renderer: "classic", "filament" or "mitsuba".
         progress: is told of images done, and of all.
 
     Raises:
-        DREnvError: naming the file that is missing or wrong, or a folder that may not be written.
+        DREnvError: naming the file that is missing or wrong, or a folder that may not be written: of other files, or of
+            a relabelling of something else.
     """
     data = BopDataset(root)
     if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
         raise DREnvError(f"{out}: is in the dataset that is read; choose another --out")
-    check_writable(out)
     scenes = {scene: list(data.images(scene)) for scene in data.scenes}
     images = [image for found in scenes.values() for image in found]
     missing = Counter(number for image in images for number, _ in image.poses if number not in data.models)
@@ -85,6 +88,7 @@ def relabel(root: Path, out: Path, renderer: str = "classic", progress: Progress
         size = room_size(*size)
     done = objects = kept = 0
     with closing(PoseScene(data.models, dict(counts), *size, renderer, float(far))) as scene:
+        _begin(data, renderer, out)
         for folder, found in scenes.items():
             target = out / folder.relative_to(root)
             if (target / _DONE).is_file():
@@ -95,6 +99,36 @@ def relabel(root: Path, out: Path, renderer: str = "classic", progress: Progress
             progress(done, len(images))
     _rest(data, out)
     return Relabelled(len(images), objects, kept, dict(sorted(missing.items())))
+
+
+def _begin(data: BopDataset, renderer: str, out: Path) -> None:
+    """Takes a new folder for this relabelling, or one that it began; refuses any other."""
+    wanted = _inputs(data, renderer)
+    path = out / _BEGUN
+    if not path.is_file():
+        if not is_unused(out):
+            raise DREnvError(f"{out}: is not empty, and no relabelling began it; choose another --out")
+        check_writable(out)
+        write_text(path, json.dumps(wanted, indent=1) + "\n")
+        return
+    begun = load_json(path)
+    if not isinstance(begun, dict):
+        raise DREnvError(f"{path}: got {type(begun).__name__}, expected what a relabelling was begun with")
+    changed = [name for name in sorted({*begun, *wanted}) if begun.get(name) != wanted.get(name)]
+    if changed:
+        raise DREnvError(f"{out}: was begun with another {', '.join(changed[:5])}; choose another --out")
+
+
+def _inputs(data: BopDataset, renderer: str) -> dict[str, str]:
+    """What labels depend on: the renderer, the dataset's folder, and digests of its files by name."""
+    files = [scene / name for scene in data.scenes for name in ("scene_gt.json", "scene_camera.json")]
+    files += [path for path in [data.root / "camera.json", *sorted(data.models_folder.iterdir())] if path.is_file()]
+    digests = {path.relative_to(data.root).as_posix(): _digest(path) for path in files}
+    return {"dataset": str(data.root.resolve()), "renderer": renderer, **digests}
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _scene(data: BopDataset, scene: PoseScene, folder: Path, images: list[BopImage], target: Path) -> int:
@@ -127,7 +161,8 @@ def _scene(data: BopDataset, scene: PoseScene, folder: Path, images: list[BopIma
                 "height": data.height,
             }
         )
-    write_text(target / "scene_camera.json", (folder / "scene_camera.json").read_text())
+    with atomic_path(target / "scene_camera.json") as path:
+        shutil.copyfile(folder / "scene_camera.json", path)
     write_by_key(target / "scene_gt.json", truth)
     write_by_key(target / "scene_gt_info.json", found)
     coco = {"categories": categories(data.models), "images": pictures, "annotations": rows}

@@ -11,7 +11,7 @@ from dr_env.export.example import Record
 from dr_env.export.maker import Maker
 from dr_env.export.manifest import Manifest
 from dr_env.export.store import Store, write_files
-from dr_env.files import check_writable, write_text
+from dr_env.files import check_writable, is_unused, write_text
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def replay(root: Path, frame: int, out: Path) -> Replay:
         out: where its files go.
 
     Raises:
-        DREnvError: for a folder that is no dataset, or a frame that is not there.
+        DREnvError: for a folder that is no dataset, a frame that is not there, or an `out` that is in use.
     """
     manifest = Manifest.load(root)
     record = Store(root, manifest.request.layout).record(frame)
-    if out.exists() and any(out.iterdir()):
+    if not is_unused(out):
         raise DREnvError(f"--out: {out} is not empty")
     maker = Maker(manifest.request, out)
     try:

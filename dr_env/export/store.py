@@ -115,7 +115,7 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)  # its files have all gone to their places
             return
         if not (folder / _READY).exists():
-            lines = [self._record_file(frame).read_text() for frame in self.layout.frames_of(shard)]
+            lines = [self._record_file(frame).read_text(encoding="utf-8") for frame in self.layout.frames_of(shard)]
             records = [json.loads(line) for line in lines]
             for writer in writers:
                 writer.seal(shard, records, folder / writer.name)
@@ -135,7 +135,8 @@ class Store:
         """Writes what the dataset has beside its shards, all of which are in their places."""
         of_shards: set[str] = set()
         for shard in range(self.layout.shards):
-            of_shards |= {line.split(" ", 2)[2] for line in self.checksums_file(shard).read_text().splitlines()}
+            lines = self.checksums_file(shard).read_text(encoding="utf-8").splitlines()
+            of_shards |= {line.split(" ", 2)[2] for line in lines}
         names: list[Path] = []
         for writer in writers:
             writer.finish(self, self.root / writer.name)
@@ -156,7 +157,7 @@ class Store:
         if not self._record_file(frame).exists():
             return False
         try:
-            sizes = json.loads(self._sizes_file(frame).read_text())
+            sizes = json.loads(self._sizes_file(frame).read_text(encoding="utf-8"))
             folder = self.staging(shard)
             return all((folder / name).stat().st_size == size for name, size in sizes.items())
         except (OSError, ValueError):
@@ -187,7 +188,7 @@ class Store:
 
     def _damaged(self, sums: Path) -> str | None:
         try:
-            lines = sums.read_text().splitlines()
+            lines = sums.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             return f"{sums.relative_to(self.root)}: {error.strerror}"
         for line in lines:
@@ -214,7 +215,7 @@ class Store:
     def __iter__(self) -> Iterator[Record]:
         """The records of all frames in order, once every shard is in its place."""
         for shard in range(self.layout.shards):
-            with self.records_file(shard).open() as file:
+            with self.records_file(shard).open(encoding="utf-8") as file:
                 for line in file:
                     yield json.loads(line)
 
@@ -228,7 +229,7 @@ def _sums(root: Path, paths: Iterable[Path]) -> str:
 
 def _parse(path: Path, line: int) -> Record:
     try:
-        record: Record = json.loads(path.read_text().splitlines()[line])
+        record: Record = json.loads(path.read_text(encoding="utf-8").splitlines()[line])
     except (IndexError, ValueError) as error:
         raise DREnvError(f"{path}:{line + 1} is damaged; run the export again, it mends the shard") from error
     return record

@@ -86,7 +86,7 @@ def work(pipe: Connection, request: ExportRequest, root: Path, threads: int, cor
             pipe.send(report)
 
     # held as long as this process lives, so that a later run can tell whether it still writes
-    with (root / PARTIAL / LOCK).open("w") as lock:
+    with (root / PARTIAL / LOCK).open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError), _reported(send):
             _work(pipe, request, root, threads, send)

@@ -39,7 +39,7 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
     Raises DREnvError naming file and line for a missing, empty, cut off or ambiguous file.
     """
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise DREnvError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -51,6 +51,8 @@ def read_yaml(path: str | Path) -> tuple[Any, Lines]:
 
 def parse_yaml(text: str, source: str) -> tuple[Any, Lines]:
     """Reads YAML text as `read_yaml` does; `source` names it in errors."""
+    if not isinstance(text, str | bytes):
+        raise DREnvError(f"{source}: got {type(text).__name__}, expected YAML text")
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

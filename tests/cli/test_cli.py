@@ -178,6 +178,18 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "hopper", "--resume", "nowhere"], "--resume: goes on as the run began"),
         (["train", "--resume", "nowhere"], "nowhere: not a run"),
         (["evaluate", "nowhere"], "nowhere: not a run"),
+        (["evaluate", "nowhere", "--seed", "-1"], "--seed: got -1, expected a whole number, 0 to 2**64 - 1"),
+        (["spec", "check", "nowhere.yaml", "--seed", str(2**64)], "--seed: got 18446744073709551616"),
+        (["tune", "record", "hopper", "--out", "x", "--noise", "inf"], "--noise: got inf, expected a number"),
+        (["tune", "record", "hopper", "--out", "x", "--seed", str(2**64)], "--seed: got 18446744073709551616"),
+        (
+            ["tune", "score", "--model", "hopper", "--spec", "x", "--log", "x", "--seed", str(2**64)],
+            "--seed: got 18446744073709551616",
+        ),
+        (
+            ["tune", "score", "--model", "hopper", "--spec", "x", "--log", "x", "--report", "/dev/null"],
+            "/dev/null: cannot write here",
+        ),
         (["spec", "check", "nowhere.yaml"], "nowhere.yaml: no such file"),
         (["preview", "--task", "tabletop", "--samples", "0"], "--samples: got 0, expected at least 1"),
         (["preview", "--task", "tabletop", "--out", "sheet.bmp"], "sheet.bmp: got .bmp, expected .png, .jpg or .html"),

@@ -148,6 +148,12 @@ def test_narrowing_shrinks_the_support_about_the_centre(share: float) -> None:
         assert made.narrowed(0.0, 1.0).support() == pytest.approx((1, 1))
 
 
+def test_all_of_what_was_found_is_what_was_found() -> None:
+    form = {"type": "empirical", "names": ["a", "b"], "samples": [[0.1, 1.3], [0.27, 5.7], [2.31, 9.1], [0.7, 0.3]]}
+    made = Distribution.from_dict(form)
+    assert made.narrowed(1.0, 0.0) == made  # to the last digit, since a row is found by its numbers
+
+
 def test_formulas() -> None:
     given_ = {"payload": np.array([[1.0], [4.0]]), "posterior.mass": np.array([[2.0], [3.0]])}
     formula = Formula("clip(sqrt(payload), 0, 1.5) if posterior.mass > 2 else -pi * payload ** 2 + max(1, abs(-3))")

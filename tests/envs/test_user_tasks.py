@@ -108,9 +108,9 @@ def test_seeds_are_those_of_the_environments_that_are_reset() -> None:
         ({"task": "hopper"}, r"task: got 'hopper', expected a dr_env.Task, such as make_task\('hopper'\)"),
         ({"num_envs": "4"}, "num_envs: got '4', expected a whole number"),
         ({"autoreset_mode": "SameSteps"}, "autoreset_mode: .*SameStep"),
-        ({"width": 0}, "width, height: got 0 x 480"),
+        ({"width": 0}, "width: got 0, expected a whole number, at least 1"),
         ({"height": 20_000}, "width, height: got 480 x 20000, expected 1 to 16384 pixels"),
-        ({"threads": -1}, "threads: got -1, expected 0 for all"),
+        ({"threads": -1}, "threads: got -1, expected a whole number, at least 0"),
     ],
 )
 def test_arguments_that_no_environment_takes(arguments: dict[str, Any], message: str) -> None:

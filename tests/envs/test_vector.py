@@ -160,7 +160,7 @@ def test_an_info_of_many_environments_is_not_that_of_one() -> None:
 
 
 def test_episodes_have_a_step_at_least() -> None:
-    with pytest.raises(DREnvError, match="max_episode_steps: got 0, expected at least 1"):
+    with pytest.raises(DREnvError, match="max_episode_steps: got 0, expected a whole number, at least 1"):
         make_vector_env(task="hopper", max_episode_steps=0)
 
 
@@ -303,7 +303,23 @@ def test_acceptance_is_reported() -> None:
         (lambda env: env.reset(seed=1.5), "seed: got 1.5, expected a whole number, or one for each environment"),
         (lambda env: env.step(np.zeros((2, 4), np.float32)), "actions: got shape (2, 4), expected (2, 3)"),
         (lambda env: env.step(np.full((2, 3), np.nan)), "actions: environment 0 got [nan, nan, nan]"),
+        (lambda env: env.reset(seed=2**64), "seed: got 18446744073709551616, expected a whole number, 0 to 2**64 - 1"),
+        (lambda env: env.reset(seed=-1), "seed: got -1, expected a whole number, 0 to 2**64 - 1"),
+        (lambda env: env.reset(seed=[5, -1]), "seed: got -1, expected a whole number, 0 to 2**64 - 1"),
+        (lambda env: env.reset(options="foo"), "options: got 'foo', expected a mapping with draw"),
+        (lambda env: env.step([[1.0, 2.0], [1.0]]), "actions: got rows of different lengths, expected shape (2, 3)"),
+        (lambda env: env.step(np.zeros((2, 3), object)), "actions: got object, expected numbers"),
+        (lambda env: env.step(np.zeros((2, 3), complex)), "actions: got complex128, expected numbers"),
         (lambda env: make_vector_env(task="hopper", num_envs=0), "num_envs: got 0"),
+        (lambda env: make_vector_env(task="hopper", num_envs=True), "num_envs: got True, expected a whole number"),
+        (lambda env: make_vector_env(task="hopper", num_envs=10**12), "num_envs: got 1000000000000, more simulations"),
+        (lambda env: make_vector_env(task="hopper", threads=None), "threads: got None, expected a whole number"),
+        (lambda env: make_vector_env(task="hopper", width=None), "width: got None, expected a whole number"),
+        (lambda env: make_vector_env(task="hopper", max_episode_steps=np.nan), "max_episode_steps: got nan"),
+        (
+            lambda env: make_vector_env(task="hopper", compile_from="a"),
+            "compile_from: got 'a', expected a whole number",
+        ),
         (lambda env: make_vector_env(task="hopper", render_mode="human"), "render_mode: got 'human'"),
         (lambda env: make_vector_env(task="hopper", randomization="none.yaml"), "none.yaml: no such file"),
     ],
@@ -319,6 +335,22 @@ def test_bad_input(act: Any, message: str) -> None:
 def test_stepping_before_reset_is_refused() -> None:
     with pytest.raises(DREnvError, match="call reset"):
         make_vector_env(task="hopper").step(np.zeros((1, 3), np.float32))
+
+
+def test_seeds_that_are_refused_change_nothing() -> None:
+    """The largest seed is one of its own; a list with a bad one is refused whole."""
+    env = make_vector_env(task="hopper", num_envs=2, randomization="default")
+    env.reset(seed=2**64 - 1)
+    largest = env.draws
+    env.reset(seed=0)
+    assert env.draws != largest
+    with pytest.raises(DREnvError, match="seed: got -1"):
+        env.reset(seed=[5, -1])
+    env.reset()
+    after = env.draws
+    env.reset(seed=0)
+    env.reset()
+    assert env.draws == after
 
 
 def test_the_model_of_the_task_stays_nominal() -> None:

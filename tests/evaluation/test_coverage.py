@@ -31,6 +31,14 @@ LAWS = [
     {"type": "choice", "values": [1, 4, 2], "weights": [1, 5, 2]},
 ]
 
+TWO_PARTS = {
+    "type": "mixture",
+    "components": [
+        {"weight": 1, "type": "uniform", "low": 0.5, "high": 0.7},
+        {"weight": 1, "type": "uniform", "low": 1.5, "high": 2},
+    ],
+}
+
 
 @pytest.mark.parametrize("form", LAWS, ids=lambda form: form["type"])
 def test_the_specs_own_draws_pass_and_others_do_not(form: dict[str, object]) -> None:
@@ -90,6 +98,11 @@ def test_holm() -> None:
         (LAWS[5], 3.0, "3: among the values of training"),
         (LAWS[2], 4.0, "4: outside, training draws -1.45 to 3.45"),
         (LAWS[5], 12.0, "12: outside, training draws 0 to 9"),
+        (LAWS[5], 2.5, "2.5: outside, training draws 0 to 9 with gaps"),
+        (LAWS[6], 2 * (1 + 1e-7), "2: among the values of training"),  # as a model in single precision holds it
+        (LAWS[6], 3.0, "3: outside, training draws 1 to 4 with gaps"),
+        (TWO_PARTS, 1.0, "1: outside, training draws 0.5 to 2 with gaps"),
+        (TWO_PARTS, 0.6, "0.6: inside, with 25 % of training below it"),
     ],
 )
 def test_where_the_target_lies(form: dict[str, object], target: float, words: str) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dr_env import Draw, Plan, Spec, VectorEnv, make_task
+from dr_env.cli.evaluate import _changes, _show
 from dr_env.cli.marginals import marginals_of
 from dr_env.evaluation import WORLD, Arm, Comparison, Explanation, Marginal, Outcome, explain, write_report
+from dr_env.evaluation.coverage import target_in_words
 from tests.conftest import entry, spec_of
 
 SPEC = spec_of(
@@ -89,6 +92,59 @@ def test_coverage_of_a_plan() -> None:
     assert friction.target[0] == pytest.approx([0.5, 1.0], abs=0.02)
 
 
+def _mass(field: str, operation: str, low: float, high: float, bodies: str = "torso") -> dict[str, object]:
+    return entry({"body": bodies}, field, operation, type="uniform", low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("target", "training", "words"),
+    [
+        (
+            {"alpha": _mass("pseudo_inertia[0]", "add", 0.1, 0.1)},  # alpha makes mass exp(2 alpha) times itself
+            {"mass": _mass("mass", "scale", 0.5, 1.5)},
+            {"mass": f"{np.exp(0.2):.3g}: inside, with 72 % of training below it"},
+        ),
+        (
+            {"mass": _mass("mass", "scale", 1.5, 1.5)},
+            {"alpha": _mass("pseudo_inertia[0]", "add", -0.1, 0.1)},
+            {"alpha": "changed by mass"},
+        ),
+        (
+            {"mass": _mass("mass", "scale", 1.5, 1.5)},
+            {"torso": _mass("mass", "scale", 0.6, 1.4), "all": _mass("mass", "scale", 0.8, 1.2, "*")},
+            {
+                "torso": "1.5: inside what it makes together with all",
+                "all": "1 to 1.5: inside what it makes together with torso",
+            },
+        ),
+        (
+            {"mass": _mass("mass", "scale", 1.5, 1.5)},
+            {"torso": _mass("mass", "scale", 0.9, 1.2), "all": _mass("mass", "scale", 0.8, 1.2, "*")},
+            {
+                "torso": "1.5: outside what it makes together with all",
+                "all": "1 to 1.5: outside what it makes together with torso",
+            },
+        ),
+    ],
+)
+def test_fields_that_change_the_same_numbers(target: Any, training: Any, words: dict[str, str]) -> None:
+    plan, goal = _plan(spec_of(**training)), _plan(spec_of(**target))
+    drawn, _ = plan.sample_columns(np.zeros(64, np.uint64), np.arange(64), np.zeros(64, np.uint64))
+    assert {m.entry: target_in_words(m) for m in marginals_of(plan, goal, drawn, 0)} == words
+    ((_, _, varied),) = _changes(goal, plan)
+    assert len(varied.split("; ")) == len(training) and "not modelled" not in varied
+    ((_, _, other),) = _changes(goal, _plan(spec_of(x=_mass("mass", "scale", 0.9, 1.2, "foot"))))
+    assert other == "not modelled"
+
+
+def test_brackets_in_a_policys_name_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    comparison, _ = _explained(_marginals())
+    steady, slippery = comparison.arms
+    named = dataclasses.replace(comparison, arms=(dataclasses.replace(steady, name="run[old]"), slippery))
+    _show(named, explain(named, []), Path("report.html"))
+    assert "run[old]" in capsys.readouterr().out.partition("On the target")[0]
+
+
 def test_refusals_are_counted_by_entry() -> None:
     spec = spec_of(
         high=entry({"joint": "leg_joint"}, "range[1]", "add", type="uniform", low=-4.0, high=0.0),
@@ -109,6 +165,7 @@ def test_the_report(tmp_path: Path) -> None:
     page = write_report(comparison, found, tmp_path, {}, [], {"x": "1"}).read_text()
     assert page.count("data:image/png;base64,") == 4
     assert "outside for 1 of 4, training draws 0.7 to 1.3" in page
+    assert "&lt; 0.001</td>" in page and "0.000</td>" not in page
     assert "4 episodes ended because the simulation diverged" in page
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["arms"][0]["worlds"][WORLD]["failed_episodes"] == [[3, 5]]

@@ -97,6 +97,31 @@ def test_measured_depth_hides_what_lies_behind_it(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+@needs_gl
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    root, other, out = _dataset(tmp_path / "in"), _dataset(tmp_path / "other"), tmp_path / "out"
+    (other / "test/000001/scene_gt_coco.json").write_text("{}", encoding="utf-8")  # as a finished scene has it
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    with pytest.raises(DREnvError, match="other: is not empty, and no relabelling began it"):
+        relabel(root, other)
+    assert before == {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    note, poses, models = out / "relabel.json", root / "test/000001/scene_gt.json", root / "models/models_info.json"
+    models.write_bytes(b"{}")
+    out.mkdir()
+    relabel(root, out)
+    note.write_bytes(note.read_bytes().replace(b"classic", b"mitsuba"))
+    with pytest.raises(DREnvError, match="out: was begun with another renderer; choose another --out"):
+        relabel(root, out)
+    note.write_bytes(note.read_bytes().replace(b"mitsuba", b"classic"))
+    for path, changed in ((poses, poses.read_bytes().replace(b"450", b"460")), (models, b"{ }")):
+        kept = path.read_bytes()
+        path.write_bytes(changed)
+        with pytest.raises(DREnvError, match=f"out: was begun with another .*{path.name}"):
+            relabel(root, out)
+        path.write_bytes(kept)
+    assert relabel(root, out).kept == 1
+
+
 def test_behind_measured_is_along_the_ray() -> None:
     camera = Intrinsics(3, 1, 1.0, 1.0, 0.0, 0.0)  # rays of lengths 1, sqrt 2, sqrt 5
     ids = np.ones((1, 3), np.int32)

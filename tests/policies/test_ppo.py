@@ -54,7 +54,7 @@ def test_it_learns_and_the_policy_works_after_loading(tmp_path: Path) -> None:
     assert trained.lengths.max() <= 1000
     assert policy.curve[-1]["return_mean"] > policy.curve[0]["return_mean"]
     assert policy.steps >= 60_000
-    again = rollout(VectorEnv(task, 32, policy.randomization), PPOTrainer().load(run).act, seed=9)
+    again = rollout(VectorEnv(task, 32, policy.randomization), PPOTrainer().load(str(run)).act, seed=9)
     assert (again.returns == trained.returns).all()
 
 

@@ -17,7 +17,7 @@ def is_export(root: Path) -> bool:
     """Whether a folder is that of an export, rather than of what else has a manifest."""
     path = root / "manifest.json"
     try:
-        return path.is_file() and "request" in json.loads(path.read_text())
+        return path.is_file() and "request" in json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         return True  # what is wrong with it is told
 
@@ -35,7 +35,7 @@ def check_files(root: Path, formats: Collection[str], findings: Findings, progre
         How many files were read.
     """
     try:
-        manifest = json.loads((root / "manifest.json").read_text())
+        manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
         wanted = list(manifest["request"]["formats"]) if manifest["complete"] else []
         shards = [str(shard) for shard in manifest["shards"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -47,7 +47,7 @@ def check_files(root: Path, formats: Collection[str], findings: Findings, progre
     lines: list[tuple[Path, str]] = []
     for path in (root / "checksums" / f"{name}.txt" for name in [*shards, *(["rest"] if wanted else [])]):
         try:
-            read = path.read_text(errors="replace").splitlines()
+            read = path.read_text(errors="replace", encoding="utf-8").splitlines()
         except OSError as error:
             findings.add(path, "", f"cannot be read: {error.strerror}")
             continue

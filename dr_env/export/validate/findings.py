@@ -73,7 +73,7 @@ class Findings:
 def load_json(path: Path) -> Any:
     """What a JSON file holds. Raises DREnvError naming the line where it is not JSON."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise DREnvError(f"line {error.lineno}: not JSON: {error.msg}") from None
     except UnicodeDecodeError as error:

@@ -26,7 +26,7 @@ def check_yolo(root: Path, findings: Findings, progress: Progress) -> int:
     path = root / "data.yaml"
     with findings.reading(path):
         try:
-            data = yaml.safe_load(path.read_text())
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise DREnvError(f"not YAML: {str(error).splitlines()[0]}") from None
         classes = _classes(data)
@@ -63,7 +63,7 @@ def _images(root: Path, classes: int, shape: list[int] | None, findings: Finding
             decode_image(path.read_bytes(), "file")
         if findings.require(key in labels, root / "labels" / f"{key}.txt", frame, "missing"):
             with findings.reading(labels[key], frame):
-                for number, line in enumerate(labels[key].read_text().splitlines(), 1):
+                for number, line in enumerate(labels[key].read_text(encoding="utf-8").splitlines(), 1):
                     text = _row(line, classes, shape)
                     findings.require(not text, labels[key], frame, f"line {number}: {text}")
         progress(done, len(images))

@@ -94,7 +94,7 @@ class Coco:
         for split in layout.splits:
             folder = root / "annotations"
             frames = [k for k in range(layout.frames) if layout.split_of(k) == split]
-            with atomic_path(folder / f"{split}.json") as path, path.open("w") as file:
+            with atomic_path(folder / f"{split}.json") as path, path.open("w", encoding="utf-8") as file:
                 file.write(
                     f'{{"info":{{"description":"dr_env"}},"licenses":[],"categories":{compact(categories(self._classes))}'
                 )

@@ -54,7 +54,7 @@ def write_report(results: Sequence[Mapping[str, Any]], folder: Path) -> Path:
         raise DREnvError(f"{folder}: no cell of the full training set has run; nothing to report")
     curves = {"textures": texture_curve(found), "images": image_curve(found)}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text()).render(
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         table=table,
         first=next(iter(table.values())),
         tests=TESTS,
