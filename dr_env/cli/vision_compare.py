@@ -138,7 +138,7 @@ def compare(
     if not found:
         raise DREnvError(f"{out}: no training is done; nothing to report")
     page = write_standings(found, known(base), out, comparison.shown())
-    print((out / "table.md").read_text())
+    print((out / "table.md").read_text(encoding="utf-8"))
     print(f"report: {page}")
     if failed:
         print(f"{failed} trainings failed; run the command again to try them again", file=sys.stderr)

@@ -54,7 +54,6 @@ def evaluate(
     from dr_env.vision.evaluate import examine
     from dr_env.vision.images import open_images
     from dr_env.vision.page import render_page
-    from dr_env.vision.prepare import seen
     from dr_env.vision.threads import use_threads
 
     use_threads(threads)
@@ -63,7 +62,7 @@ def evaluate(
     estimator = card.load(run)
     card.warn_unfinished(run)
     images = open_images(data, split, image)
-    card.warn_seen(run, seen(images), len(images))
+    card.warn_seen(run, images)
     if out is not None and len(images):
         results.check_numbers(map(images.number, range(len(images))), images.name)
     with bars(quiet, transient=True) as shown:

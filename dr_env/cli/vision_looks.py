@@ -134,7 +134,7 @@ def _target(paths: tuple[Path, ...], split: str | None, width: int, labelled: Pa
     first = paths[0]
     # a dataset keeps its images in folders of its own
     is_dataset = len(paths) == 1 and first.is_dir() and not any(is_picture(path) for path in first.iterdir())
-    data: Images = open_images(first, split) if is_dataset else open_pictures(first if len(paths) == 1 else paths)
+    data: Images = open_images(first, split) if is_dataset else open_pictures(paths)
     images = read_target(data, width)
     if labelled is None:
         return Target(data.name, images)

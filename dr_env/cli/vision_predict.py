@@ -26,7 +26,7 @@ def predict(
 
     Args:
         run: The trained estimator's folder.
-        images: Picture files of one camera.
+        images: Picture files of one camera, or folders of them.
         camera: A camera.json as BOP has it (width, height, fx, fy, cx, cy); by default the one beside the pictures.
         k: Instead, fx,fy,cx,cy in pixels of the pictures.
         box: x,y,w,h in pixels around an object, or CLASS:x,y,w,h where the estimator knows several; by default an
@@ -36,6 +36,7 @@ def predict(
     """
     from dr_env.spatial import matrix_to_quat
     from dr_env.vision import card, results
+    from dr_env.vision.pictures import picture_files
     from dr_env.vision.predict import ESTIMATES, open_with_camera, parse_boxes, write_pictures
     from dr_env.vision.predict import predict as run_on
     from dr_env.vision.threads import use_threads
@@ -47,12 +48,13 @@ def predict(
         results.check_new(out)
     estimator = card.load(run)
     card.warn_unfinished(run)
-    pictures, known = open_with_camera(images, camera, k, estimator.rotates)
+    files = picture_files(images)
+    pictures, known = open_with_camera(files, camera, k, estimator.rotates)
     boxes = parse_boxes(box, estimator.models)
     looks = run_on(estimator, pictures, boxes)
     rotation = ("rotation w x y z",) if estimator.rotates else ()
     table = Table("picture", "object", "score", "x, y, z in the camera, m", *rotation)
-    for path, look in zip(images, looks, strict=True):
+    for path, look in zip(files, looks, strict=True):
         for estimate in look.estimates:
             pose = estimate.camera_from_object
             turned = (" ".join(f"{x:.3f}" for x in matrix_to_quat(pose[:3, :3])),) if estimator.rotates else ()
@@ -65,5 +67,5 @@ def predict(
             table.add_row(path.name, said, "", "", *([""] if estimator.rotates else []))
     Console().print(table)
     if out is not None:
-        write_pictures(out, estimator, pictures, [path.name for path in images], looks, known)
+        write_pictures(out, estimator, pictures, [path.name for path in files], looks, known)
         print(f"wrote {out / ESTIMATES}" + ("" if known else "; no pictures, for want of a camera: --camera or --K"))

@@ -91,19 +91,15 @@ def train(
     from dr_env.vision.train import train as run
 
     hooks = _hooks(adapt, augment, target, batch, seed)
-    if labels == 0:
-        if init is None:
-            raise DREnvError("--labels: got 0, expected a trained run in --init that is taken as it is")
-        for judged in training_images(data, split, image, render) if data else ():
-            card.check_models(card.load(init), judged)
-        print(f"no labels: the estimator of {init}; wrote {without_labels(init, out, hooks) / card.CARD}")
-        return
-    opened = training_images(data, split, image, render)
+    if labels == 0 and init is None:
+        raise DREnvError("--labels: got 0, expected a trained run in --init that is taken as it is")
+    # a run that is taken as it is needs no images
+    opened = training_images(data, split, image, render) if labels != 0 or data or split or render.frames else ()
     images: Sequence[Images] = opened
     if labels is not None:
         if len(images) > 1:
             raise DREnvError(f"--labels: got {len(images)} datasets in --data, expected the one that they are of")
-        images = (Few(images[0], labels, seed),)
+        images = (Few(images[0], labels, seed),) if labels else images
     chosen = {"size": size, "width": width, "frame": frame, "keypoints": keypoints, "turn": turn}
     given = {name: value for name, value in chosen.items() if value is not None}
     if init is not None:
@@ -128,6 +124,11 @@ def train(
         precision=precision,
         checkpoint_every=checkpoint_every,
     )
+    if labels == 0 and init is not None:
+        for each in opened:
+            card.check_models(estimator, each)
+        print(f"no labels: the estimator of {init}; wrote {without_labels(init, out, hooks) / card.CARD}")
+        return
     with bars(quiet) as shown, ExitStack() as stack:
         for each in opened:
             stack.callback(getattr(each, "close", lambda: None))  # those that are rendered hold a renderer

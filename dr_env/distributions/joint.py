@@ -276,6 +276,8 @@ class Empirical(Joint):
 
     def narrowed(self, share: float, centre: float) -> Empirical:
         """The rows drawn towards their mean; `centre` is not used."""
+        if share == 1:
+            return self
         means = self.means()
         rows = means + max(share, 1e-6) * (self.__dict__["_rows"] - means)
         return dataclasses.replace(self, samples=tuple(map(tuple, rows.tolist())))

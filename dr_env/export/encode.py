@@ -55,7 +55,10 @@ def decode_image(data: bytes, source: str = "image", upright: bool = False) -> N
     With `upright` it is turned as a photograph's EXIF orientation says, and as viewers show it.
     """
     how = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if upright else cv2.IMREAD_UNCHANGED
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    except cv2.error as error:  # more pixels than OpenCV takes
+        raise DREnvError(f"{source}: not an image that can be read: OpenCV expects {error.err}") from error
     if image is None:
         raise DREnvError(f"{source}: not an image that can be read ({len(data)} bytes)")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

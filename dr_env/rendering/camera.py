@@ -58,3 +58,9 @@ def set_frustum(scene: mujoco.MjvScene, intrinsics: Intrinsics) -> None:
         half_width, center, bottom, top = intrinsics.frustum(float(eye.frustum_near))
         eye.frustum_width, eye.frustum_center = half_width, center
         eye.frustum_bottom, eye.frustum_top = bottom, top
+
+
+def most_parts(model: mujoco.MjModel) -> int:
+    """How many parts MuJoCo's scene of a model may hold: geoms, sites, tendons' segments, flexes, skins, a few more."""
+    segments = 2 * model.nwrap + 31 * model.ntendon  # a slack tendon hangs as a chain of 30
+    return int(model.ngeom + model.nsite + segments + model.nflex + model.nskin + 100)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError
 from dr_env.records import Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
-from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of, set_frustum
+from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of, most_parts, set_frustum
 from dr_env.rendering.colour_space import untouched
 from dr_env.rendering.labels import chosen
 from dr_env.rendering.opengl import Framebuffer, gl_backend, gl_renderer, leave, make_context
@@ -60,7 +60,7 @@ class ClassicRenderer:
             visual.offwidth, visual.offheight, quality.shadowsize = kept
         self._unclosed = weakref.finalize(self, leave, self._gl, self._context)
         self._unclosed.atexit = False
-        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
+        self._scene = mujoco.MjvScene(model, maxgeom=most_parts(model))
         self._option = mujoco.MjvOption()
         self._usual_flags = self._scene.flags.copy()
         self._viewport = mujoco.MjrRect(0, 0, width, height)

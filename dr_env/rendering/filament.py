@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError
 from dr_env.records import Box, Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
-from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of
+from dr_env.rendering.camera import camera_from_world, find_camera, intrinsics_of, most_parts
 from dr_env.rendering.colour_space import encoded
 from dr_env.rendering.labels import chosen
 from dr_env.rendering.silhouettes import windows
@@ -27,6 +27,9 @@ INSTALL_VULKAN = "apt-get install -y libvulkan1 mesa-vulkan-drivers"
 _HEADLIGHT = 40000.0  # lux; Filament's own default where no light is photometric
 _KINDS = {"geom": mujoco.mjtObj.mjOBJ_GEOM, "site": mujoco.mjtObj.mjOBJ_SITE}
 _COLORS = 0xFFFFFF  # red, green and blue of a pixel, in which an id is written
+_NO_COLOR = (0.5, 0.5, 0.5, 1.0)  # what MuJoCo takes as no colour of one's own, so the material's counts
+# what Filament takes from a model when it is uploaded, and never again
+_TAKEN = ("geom_type", "geom_size", "site_type", "site_size", "light_type", "light_intensity", "tex_type")
 
 
 def vulkan_missing() -> str:
@@ -94,11 +97,11 @@ class FilamentRenderer:
     """MuJoCo's physically based renderer: soft light, ambient occlusion, metals. See `Renderer`; close it when done.
 
     Args:
-        model: the model whose textures and meshes are uploaded. Its fields may change between images; another model
-            makes it upload anew.
+        model: the model whose textures and meshes are uploaded. Its fields may change between images; another model,
+            or other shapes, sizes, kinds or intensities of lights, or another sky, make it upload anew.
         width, height: image size in pixels.
         repeatable: whether an rgb image depends on the state alone. Filament dithers (by one step in 255) with random
-            numbers that run on from image to image and cannot be set back, so each rgb image after the first then
+            numbers that run on from image to image and cannot be set back, so each rgb image but what is drawn first
             begins with a new context, which costs about half a second. Labels always depend on the state alone.
 
     Raises:
@@ -121,8 +124,8 @@ class FilamentRenderer:
         self.close()
         self._context = _make_context()
         self._context.set_clear_color(np.zeros(3, np.float32))
-        self._dithered = False
-        self._model = model
+        self._drawn = False
+        self._model, self._taken = model, _taken(model)
         self._scene = self._context.create_scene(mjrf.SceneParams())
         self._scene.configure_from_model(model)
         with encoded(model):
@@ -131,12 +134,18 @@ class FilamentRenderer:
         self._renderables = mjrf.ModelRenderables(self._scene, self._resources)
         self._renderables.set_options(self._option)
         self._cameras = mujoco.MjvScene(model, maxgeom=1)
-        # ids are numbered over all that is drawn; 0 is nothing, and what is no geom is -1
-        ids = {
-            part.get_material().segmentation_id: i if kind == "geom" else -1
-            for (kind, i), part in self._shown_parts(model).items()
+        self._parts: dict[tuple[str, int], Any] = {
+            (kind, i): part
+            for kind, count in (("geom", model.ngeom), ("site", model.nsite))
+            for i in range(count)
+            if (part := self._renderables.get_renderable(_KINDS[kind], i))
         }
-        self._geom_of = np.full(max(ids, default=0) + 1, -1, np.int32)
+        self._shown = set(self._parts)
+        # ids are numbered over all parts, shown or not, then over tendons; 0 is nothing, and what is no geom is -1
+        ids = {
+            part.get_material().segmentation_id: i if kind == "geom" else -1 for (kind, i), part in self._parts.items()
+        }
+        self._geom_of = np.full(max(ids, default=0) + 1 + most_parts(model), -1, np.int32)
         self._geom_of[list(ids)] = list(ids.values())
 
     def images(
@@ -150,12 +159,11 @@ class FilamentRenderer:
         from mujoco import mjrf
 
         check_wanted(wanted)
-        if "rgb" in wanted and self.repeatable and self._dithered and self._context is not None:
+        if "rgb" in wanted and self.repeatable and self._drawn and self._context is not None:
             self._begin(model)
         intrinsics, pose = self._look(model, data, camera)
         rgb = None
         if "rgb" in wanted:
-            self._dithered = True
             request = self._request(intrinsics, pose, mjrf.DrawMode.DRAW_MODE_DEFAULT)
             request.headlight = bool(model.vis.headlight.active) and not (model.light_intensity > 0).any()
             request.headlight_intensity = _HEADLIGHT
@@ -178,7 +186,7 @@ class FilamentRenderer:
         geoms = [np.asarray(ids, np.intp) for ids in objects]
         boxes = windows(model, data, geoms, intrinsics, pose)
         # a part cannot be in two scenes, so all leave this one, and each object's come back by themselves
-        scene, parts = self._scene, self._shown_parts(model)
+        scene, parts = self._scene, {key: self._parts[key] for key in sorted(self._shown)}
         for part in parts.values():
             scene.remove_renderable(part)
         try:
@@ -224,6 +232,7 @@ class FilamentRenderer:
         """Frees what Filament holds."""
         # Filament wants its parts freed before the context that made them
         self._targets: dict[str, _Target] = {}
+        self._parts = {}
         self._renderables = self._lights = self._resources = self._scene = self._model = None
         self._context = None
 
@@ -233,12 +242,13 @@ class FilamentRenderer:
         """Puts the state into the scene and finds the camera."""
         if self._context is None:
             raise DREnvError("this renderer is closed")
-        if model is not self._model:
+        if model is not self._model or _taken(model) != self._taken:
             self._begin(model)
         view = find_camera(model, camera)
         mujoco.mjv_updateCamera(model, data, view, self._cameras)
         self._lights.update(data)
         self._renderables.update(data)
+        self._show(model)
         return intrinsics_of(self._cameras, self.width, self.height), camera_from_world(data, self._cameras, view)
 
     def _request(self, intrinsics: Intrinsics, pose: NDArray[np.float64], mode: Any) -> Any:
@@ -278,21 +288,26 @@ class FilamentRenderer:
 
     def _draw(self, request: Any, target: _Target) -> NDArray[Any]:
         """Draws into a target; its pixels, which the next drawing overwrites."""
+        self._drawn = True
         request.target = target.target
         self._context.wait_for_frame(self._context.render([request], [target.read]))
         return target.pixels
 
-    def _shown_parts(self, model: mujoco.MjModel) -> dict[tuple[str, int], Any]:
-        """What is drawn of the model's geoms and sites: nothing of hidden groups."""
-        shown = {}
-        for kind, groups, visible in (
-            ("geom", model.geom_group, self._option.geomgroup),
-            ("site", model.site_group, self._option.sitegroup),
-        ):
-            for i in np.flatnonzero(visible[groups]).tolist():
-                if part := self._renderables.get_renderable(_KINDS[kind], i):
-                    shown[kind, i] = part
-        return shown
+    def _show(self, model: mujoco.MjModel) -> None:
+        """Has in the scene what is seen: nothing of hidden groups, and nothing wholly transparent."""
+        geoms = self._option.geomgroup[model.geom_group] > 0
+        sites = self._option.sitegroup[model.site_group] > 0
+        geoms &= _opacity(model, model.geom_rgba, model.geom_matid) > 0
+        sites &= _opacity(model, model.site_rgba, model.site_matid) > 0
+        seen = {("geom", i) for i in np.flatnonzero(geoms).tolist()} | {
+            ("site", i) for i in np.flatnonzero(sites).tolist()
+        }
+        seen &= self._parts.keys()
+        for key in self._shown - seen:
+            self._scene.remove_renderable(self._parts[key])
+        for key in sorted(seen - self._shown):
+            self._scene.add_renderable(self._parts[key])
+        self._shown = seen
 
     def _label(
         self, model: mujoco.MjModel, intrinsics: Intrinsics, pose: NDArray[np.float64]
@@ -314,3 +329,14 @@ class FilamentRenderer:
         depth = (near * far) / (near + buffer * np.float32(far - near))
         depth[ids == 0] = 0.0
         return geom, depth
+
+
+def _taken(model: mujoco.MjModel) -> bytes:
+    """What Filament keeps of a model as it was when it was uploaded."""
+    return b"".join(getattr(model, name).tobytes() for name in _TAKEN)
+
+
+def _opacity(model: mujoco.MjModel, rgba: NDArray[np.float32], materials: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The alpha (n,) with which geoms or sites are drawn: of their own colour, else of their material."""
+    own = (materials < 0) | (rgba != _NO_COLOR).any(1)
+    return np.where(own, rgba[:, 3], np.append(model.mat_rgba[:, 3], 1)[materials])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Silhouette, versions
 from dr_env.rendering.base import Images, check_wanted
-from dr_env.rendering.camera import find_camera
+from dr_env.rendering.camera import find_camera, most_parts
 from dr_env.rendering.classic import ClassicRenderer
 from dr_env.rendering.mitsuba_scene import SceneBuilder
 from dr_env.spatial import Intrinsics, inverse
@@ -96,7 +96,7 @@ class MitsubaRenderer:
         self._mi = _load()
         self._labels = ClassicRenderer(model, width, height)
         self._builder = SceneBuilder(self._mi, model)
-        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
+        self._scene = mujoco.MjvScene(model, maxgeom=most_parts(model))
         self._option = mujoco.MjvOption()
 
     def images(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dr_env.records import Box
 from dr_env.spatial import Intrinsics, apply, box_corners, project
 
+_GEOM = mujoco.mjtGeom
 _MARGIN = 1  # pixels, for what rounding may add
 
 
@@ -34,7 +35,7 @@ def windows(
     limits = np.array([[-width, -height], [2 * width, 2 * height]])
     counts = [len(ids) for ids in geoms]
     every = np.concatenate([np.zeros(0, np.intp), *geoms])  # those of all objects at once: there are few of each
-    center, half = model.geom_aabb[every, :3], model.geom_aabb[every, 3:]
+    center, half = _bounds(model, every)
     corners = box_corners(center - half, center + half)  # (n, 8, 3) in the geoms' frames
     axes = data.geom_xmat[every].reshape(-1, 3, 3)
     seen = apply(camera_from_world, corners @ axes.swapaxes(1, 2) + data.geom_xpos[every][:, None])
@@ -56,6 +57,25 @@ def windows(
         size = high - low
         found.append((int(low[0]), int(low[1]), int(size[0]), int(size[1])) if (size > 0).all() else None)
     return found
+
+
+def _bounds(model: mujoco.MjModel, geoms: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres and half sizes (n, 3) of boxes around geoms in their own frames, m.
+
+    Those of shapes follow their sizes, which may have changed since MuJoCo made `geom_aabb`.
+    """
+    center, half = model.geom_aabb[geoms, :3].copy(), model.geom_aabb[geoms, 3:].copy()
+    kind, size = model.geom_type[geoms], model.geom_size[geoms]
+    radius, length = size[:, :1], size[:, 1:2]
+    for shapes, sides in (
+        ((_GEOM.mjGEOM_BOX, _GEOM.mjGEOM_ELLIPSOID), size),
+        ((_GEOM.mjGEOM_SPHERE,), np.repeat(radius, 3, 1)),
+        ((_GEOM.mjGEOM_CYLINDER,), np.concatenate((radius, radius, length), 1)),
+        ((_GEOM.mjGEOM_CAPSULE,), np.concatenate((radius, radius, radius + length), 1)),
+    ):
+        of = np.isin(kind, [int(shape) for shape in shapes])
+        center[of], half[of] = 0, sides[of]
+    return center, half
 
 
 def pack(sizes: Sequence[tuple[int, int]], width: int, height: int) -> list[list[tuple[int, int, int]]]:

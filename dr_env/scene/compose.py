@@ -347,7 +347,8 @@ class Scenes:
     def _refusal(self, scene: Scene, lens: Lens) -> str | None:
         """What framing lacks, or None."""
         for each in scene.objects:
-            near = np.linalg.norm(lens.position - each.pose[:3, 3]) < each.mesh.diameter + _NEAR
+            middle = each.pose[:3, 3] + each.pose[:3, :3] @ each.mesh.box.mean(axis=0)
+            near = np.linalg.norm(lens.position - middle) < each.mesh.diameter + _NEAR
             if near and inside_hull(lens.position, each.mesh.hull, (each.pose[:3, 3], each.pose[:3, :3]), _NEAR):
                 return f"the camera is inside {each.class_name}"
         table = scene.model.geom("table")

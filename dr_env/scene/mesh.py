@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.spatial import diameter
+from dr_env.spec.scene_objects import MOST
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.int32]
+LEAST = 1e-5
+"""m, the longest side of an object at least."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,6 +151,9 @@ def check_mesh(mesh: Mesh, source: str) -> Mesh:
         raise DREnvError(f"{source}: vertex {bad} is {mesh.vertices[bad].tolist()}, expected finite numbers")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         raise DREnvError(f"{source}: a face names vertex {mesh.faces.max()}, of {len(mesh.vertices)}")
+    extent = float(np.ptp(mesh.vertices, axis=0).max())
+    if not LEAST <= extent <= MOST:
+        raise DREnvError(f"{source}: the mesh is {extent:.3g} m long, expected {LEAST:g} to {MOST:g} m; see its units")
     if np.linalg.matrix_rank(mesh.vertices - mesh.vertices.mean(axis=0), tol=1e-9) < 3:
         raise DREnvError(f"{source}: the mesh is flat, expected a body with a volume")
     return mesh

@@ -93,13 +93,13 @@ def _check_materials(path: Path) -> None:
     """Refuses textures that an OBJ's materials name and that were not read; warns of materials that are not there."""
     if path.suffix.lower() != ".obj":
         return
-    lines = path.read_text(errors="replace").splitlines()
+    lines = path.read_text(errors="replace", encoding="utf-8").splitlines()
     for name in [line.split(maxsplit=1)[1].strip() for line in lines if line.startswith("mtllib ")]:
         file = path.with_name(name)
         if not file.is_file():
             warnings.warn(f"{path}: mtllib {name}: no such file, so it has no colours", stacklevel=2)
             continue
-        for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+        for number, line in enumerate(file.read_text(errors="replace", encoding="utf-8").splitlines(), 1):
             if line.strip().startswith("map_Kd"):
                 raise DREnvError(
                     f"{file}:{number} got {line.strip()!r}, expected map_Kd and the name of an image beside it"

@@ -30,7 +30,8 @@ def load_mesh(path: str | Path, units: str) -> Mesh:
     """Reads a mesh file, in metres.
 
     Texture and texture coordinates are kept; colours of vertices or faces become a texture. A diameter that no thing
-    on a table has gives a warning that names the unit which would make it plausible.
+    on a table has gives a warning that names the unit which would make it plausible. Vertices of no face are left out,
+    with a warning.
 
     Args:
         path: a PLY, OBJ or STL file.
@@ -51,10 +52,18 @@ def load_mesh(path: str | Path, units: str) -> Mesh:
     except Exception as error:  # each format's reader fails in its own way
         raise DREnvError(f"{path}: cannot read the mesh: {error}") from error
     found = one_mesh(read, path)
-    mesh = Mesh.of(np.asarray(found.vertices) * UNITS[units], found.faces)
-    check_mesh(mesh, str(path))
+    mesh = _checked(found, units, path)
+    used = np.isin(np.arange(len(mesh.vertices)), mesh.faces)
+    if not used.all():  # they would count in its box, hull and mass
+        warnings.warn(f"{path}: {np.count_nonzero(~used)} vertices that are of no face are left out", stacklevel=2)
+        found.update_vertices(used)
+        mesh = _checked(found, units, path)
     _check_size(mesh, str(path), units)
     return _outwards(with_colours(mesh, found, path), str(path))
+
+
+def _checked(found: trimesh.Trimesh, units: str, path: Path) -> Mesh:
+    return check_mesh(Mesh.of(np.asarray(found.vertices) * UNITS[units], found.faces), str(path))
 
 
 def _check_size(mesh: Mesh, source: str, units: str) -> None:

@@ -18,7 +18,7 @@ from dr_env.scene.meshes import decompose, load_mesh
 from dr_env.scene.rests import Rest, Rests, find_rests, upright
 from dr_env.scene.symmetry import SymmetryGroup, find_symmetries
 from dr_env.spatial import box_corners
-from dr_env.spec.scene import TOBIN, ObjectClass
+from dr_env.spec.scene_objects import TOBIN, ObjectClass
 
 Array = NDArray[np.float64]
 
@@ -35,12 +35,14 @@ class ObjectModel:
         class_id: 1 for the first labelled class; 0 for what is never labelled.
         mesh: in the object's own frame, m.
         given: what the class says.
+        flying: whether it is a distractor that hangs in the air.
     """
 
     name: str
     class_id: int
     mesh: Mesh
     given: ObjectClass
+    flying: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -100,7 +102,7 @@ class ObjectModel:
         return Rest.of(self.mesh, self.mass_properties[1], rotation)
 
 
-def make_object(name: str, class_id: int, given: ObjectClass, *key: object) -> ObjectModel:
+def make_object(name: str, class_id: int, given: ObjectClass, *key: object, flying: bool = False) -> ObjectModel:
     """Draws an object of a class; it depends on `key` and the class's name alone.
 
     Args:
@@ -108,12 +110,13 @@ def make_object(name: str, class_id: int, given: ObjectClass, *key: object) -> O
         class_id: its id, 0 where it is not labelled.
         given: the class.
         key: the seed, and the build where each has its own.
+        flying: whether it hangs in the air.
     """
     if given.mesh is not None:
         mesh = load_mesh(given.mesh, given.units or "m")
     else:
         mesh = _shape(given, generator("object", *key, name))
-    return ObjectModel(name, class_id, check_mesh(mesh, f"object '{name}'"), given)
+    return ObjectModel(name, class_id, check_mesh(mesh, f"object '{name}'"), given, flying)
 
 
 def draw(quantity: Distribution, rng: np.random.Generator) -> float:

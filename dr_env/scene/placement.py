@@ -31,12 +31,16 @@ class Placed:
         rest: how it lies.
         position: (3,) m, where its origin is.
         yaw: how far it was turned about z, rad.
+        mass: kg.
+        below: what it stands on, or None for its area.
     """
 
     wish: Wish
     rest: Rest
     position: Array
     yaw: float
+    mass: float
+    below: Placed | None
 
     @property
     def outline(self) -> Array:
@@ -81,8 +85,8 @@ def arrange(wishes: Sequence[Wish], pool: Pool, *key: object) -> Arrangement:
     """Gives each wish a place, by rejection; a function of its arguments.
 
     Outlines of objects at the same height keep the area's gap and stay within the area. An object that stands on
-    another has its centre of mass over both of the faces that touch, so it stays there. What finds no place in some
-    tens of tries is left out.
+    another has its centre of mass over both of the faces that touch, and theirs together is over the lower one's base,
+    so both stay there; on the two nothing else is put. What finds no place in some tens of tries is left out.
     """
     placed: list[Placed] = []
     left_out: list[str] = []
@@ -103,15 +107,16 @@ def arrange(wishes: Sequence[Wish], pool: Pool, *key: object) -> Arrangement:
 def _place(
     wish: Wish, model: ObjectModel, area: Rectangle, placed: list[Placed], rng: np.random.Generator
 ) -> Placed | None:
-    partners = [other for other in placed if other.wish.area == wish.area] if wish.relation is not None else []
+    partners = [other for other in placed if other.wish.area == wish.area and not other.below]  # stacks are of two
     if wish.relation == "on":
-        partners = [other for other in partners if other.rest.top is not None]
-    rests = model.standing if wish.upright else model.rests
+        carrying = {other.below for other in placed}
+        partners = [other for other in partners if other.rest.top is not None and other not in carrying]
+    rests, mass = model.standing if wish.upright else model.rests, model.mass_properties[0]
     # every reach of another's corners, so that most pairs are told apart by a distance alone
     middles = np.array([other.position[:2] for other in placed]).reshape(-1, 2)
     reaches = np.array([_reach(other.rest) for other in placed])
     for _ in range(_TRIES):
-        partner = partners[int(rng.integers(len(partners)))] if partners else None
+        partner = partners[int(rng.integers(len(partners)))] if partners and wish.relation else None
         if wish.mode == "drop":
             yaw, rest = 0.0, model.lying(np.asarray(Rotation.random(rng=rng).as_matrix()))
         else:
@@ -120,38 +125,46 @@ def _place(
         room = area.bounds - np.stack((rest.outline.min(axis=0), rest.outline.max(axis=0)))  # (2, 2) for its origin
         if (room[0] > room[1]).any():
             continue
-        found = _position(wish, partner, rest, room, area, rng)
+        found = _position(wish, partner, (rest, mass), room, area, rng)
         if found is None or (found[0] < room[0]).any() or (found[0] > room[1]).any():
             continue
         at, floor = found
         moved = rest.outline + at
         near = np.flatnonzero(np.linalg.norm(middles - at, axis=1) < reaches + _reach(rest) + wish.gap)
         if wish.mode == "drop":
-            below = [placed[i].top for i in near if not _apart(placed[i].outline, moved, 0.0)]
-            floor = max([floor, *below]) + wish.height
+            tops = [placed[i].top for i in near if not _apart(placed[i].outline, moved, 0.0)]
+            floor = max([floor, *tops]) + wish.height
         bottom, top = floor, floor + rest.high - rest.low
         if all(
             placed[i].top <= bottom + 1e-9 or placed[i].bottom >= top or _apart(placed[i].outline, moved, wish.gap)
             for i in near
         ):
-            return Placed(wish, rest, np.array([*at, floor - rest.low]), yaw)
+            below = partner if wish.relation == "on" else None
+            return Placed(wish, rest, np.array([*at, floor - rest.low]), yaw, mass, below)
     return None
 
 
 def _position(
-    wish: Wish, partner: Placed | None, rest: Rest, room: Array, area: Rectangle, rng: np.random.Generator
+    wish: Wish,
+    partner: Placed | None,
+    own_rest: tuple[Rest, float],
+    room: Array,
+    area: Rectangle,
+    rng: np.random.Generator,
 ) -> tuple[Array, float] | None:
     """Where an object's origin goes, (2,) m, and the height of what it stands on, m; None where it cannot stand."""
+    rest, mass = own_rest
     if partner is None:
         return rng.uniform(room[0], room[1]), area.z
     if wish.relation == "on":
-        face = partner.rest.top
-        if face is None or rest.base is None or not within(rest.centre, rest.base, _HOLD):
+        face, carrier = partner.rest.top, partner.rest.base
+        if face is None or carrier is None or rest.base is None or not within(rest.centre, rest.base, _HOLD):
             return None
-        centre = partner.position[:2] + rng.dirichlet(np.ones(len(face))) @ face  # of mass, somewhere over the face
-        if not within(centre - partner.position[:2], face, _HOLD):
+        centre = rng.dirichlet(np.ones(len(face))) @ face  # of mass, somewhere over the face, seen from the partner
+        both = (mass * centre + partner.mass * partner.rest.centre) / (mass + partner.mass)
+        if not (within(centre, face, _HOLD) and within(both, carrier, _HOLD)):
             return None
-        return centre - rest.centre, partner.top
+        return partner.position[:2] + centre - rest.centre, partner.top
     if wish.relation == "aligned":
         angle = partner.yaw + 0.5 * np.pi * int(rng.integers(4))
         beyond = rng.uniform(0, _ALONG)

@@ -14,7 +14,8 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.rng import generator
 from dr_env.scene.mesh import Mesh
 from dr_env.scene.objects import ObjectModel, draw, make_object
-from dr_env.spec.scene import ObjectClass, SceneGrammar
+from dr_env.spec.scene import SceneGrammar
+from dr_env.spec.scene_objects import ObjectClass
 
 Array = NDArray[np.float64]
 
@@ -75,10 +76,13 @@ def make_classes(grammar: SceneGrammar, seed: int) -> tuple[ObjectModel, ...]:
     contextual, flying = grammar.distractors.contextual, grammar.distractors.flying
     if contextual is not None and contextual.labelled:
         given |= contextual.classes
+    hung: dict[str, ObjectClass] = {}
     if flying is not None and flying.labelled:
-        given |= {f"flying_{shape}": ObjectClass(shape=shape) for shape in flying.shapes}
+        hung = {f"flying_{shape}": ObjectClass(shape=shape) for shape in flying.shapes}
     numbers = grammar.class_numbers
-    return tuple(make_object(name, numbers[name], each, seed) for name, each in given.items())
+    return tuple(
+        make_object(name, numbers[name], each, seed, flying=name in hung) for name, each in (given | hung).items()
+    )
 
 
 def build_pool(grammar: SceneGrammar, seed: int, build: int, classes: tuple[ObjectModel, ...] | None = None) -> Pool:
@@ -97,7 +101,7 @@ def build_pool(grammar: SceneGrammar, seed: int, build: int, classes: tuple[Obje
     slots = [
         _add_slot(mjspec, f"{model.name}_{copy}", model, seed, build)
         for model in (*labelled, *_contextual(grammar, seed, build))
-        if not model.name.startswith("flying_")
+        if not model.flying
         for copy in range(model.given.copies)
     ]
     slots += _flying(mjspec, grammar, labelled, seed, build)
@@ -146,7 +150,7 @@ def _flying(
             model = known[f"flying_{shape}"]
         else:
             each = ObjectClass.model_validate({"shape": shape, "size": draw(given.size, rng)})
-            model = make_object(f"flying_{shape}", 0, each, seed, build, i)
+            model = make_object(f"flying_{shape}", 0, each, seed, build, i, flying=True)
         slots.append(_add_slot(mjspec, f"flying_{i}", model, seed, build, flying=True))
     return slots
 
@@ -294,7 +298,8 @@ def _add_slot(
     material.specular, material.shininess = 0.3, 0.4
     if textured:
         _add_texture(mjspec, model, material)
-    mesh = _add_mesh(mjspec, model.name if model.labelled else name, model.mesh)
+    # copies of a labelled class share a mesh, called as the first of them is, so that no other is called so
+    mesh = _add_mesh(mjspec, f"{model.name}_0" if model.labelled else name, model.mesh)
     pieces = () if flying else model.pieces
     touch = {"contype": 2, "conaffinity": 3, "friction": [given.friction, 0.005, 0.0001]}
     look = {"type": mujoco.mjtGeom.mjGEOM_MESH, "meshname": mesh, "material": name, "group": SHOWN}
@@ -310,6 +315,12 @@ def _add_slot(
     if not flying:
         body.add_freejoint(name=name)
         mass, centre, inertia = model.mass_properties
+        least = min(mass, float(np.linalg.eigvalsh(inertia)[0]))
+        if least < mujoco.mjMINVAL:
+            raise DREnvError(
+                f"object '{model.name}': its mass or inertia is {least:.3g} (kg, kg m^2), expected {mujoco.mjMINVAL:g} "
+                "at least; see its size, units and density"
+            )
         body.mass, body.ipos, body.explicitinertial = mass, centre, 1
         body.fullinertia = inertia[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
         body.simple = 0  # a centre of mass that varies must not meet the short cut for simple bodies

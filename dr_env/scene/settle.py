@@ -17,6 +17,7 @@ Ids = NDArray[np.intp]
 _PATIENCE = 3.0  # s
 _BLOCK = 0.04  # s between looks
 _STILL = 4  # looks in a row in which nothing moves
+_BELOW = 0.02  # m below an area, where a centre of mass is of what has fallen off
 _SLOW, _SLOW_TURN = 0.008, 0.15  # m/s and rad/s, as good as still
 _CREEP = 0.97  # what is left of each speed after a look; takes away the last of rolling and creeping
 
@@ -48,7 +49,7 @@ def settle(model: mujoco.MjModel, qpos: Array, bodies: Ids, floors: Array, threa
     """
     count = len(qpos)
     simulations = batch.Batch(model, count, min(threads, count), is_more_than_state(model))
-    positions, speeds = simulations.bind("qpos"), simulations.bind("qvel")
+    positions, speeds, centres = (simulations.bind(name) for name in ("qpos", "qvel", "xipos"))
     joints = model.body_jntadr[bodies]
     where = model.jnt_qposadr[joints][:, None] + np.arange(7)  # (k, 7)
     moving = model.jnt_dofadr[joints][:, None] + np.arange(6)  # (k, 6)
@@ -65,8 +66,7 @@ def settle(model: mujoco.MjModel, qpos: Array, bodies: Ids, floors: Array, threa
         done += 1
         positions[:, held_q] = qpos[:, held_q]
         speeds[:, held_v] = 0.0
-        heights = positions[:, where[:, 2]]  # (n, k)
-        fallen |= heights < floors - 0.02
+        fallen |= centres[:, bodies, 2] < floors - _BELOW
         motion = speeds[:, moving]  # (n, k, 6)
         slow = (np.abs(motion[..., :3]).max(axis=2) < _SLOW) & (np.abs(motion[..., 3:]).max(axis=2) < _SLOW_TURN)
         calm = np.where((slow | fallen).all(axis=1), calm + 1, 0)

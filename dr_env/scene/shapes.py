@@ -106,6 +106,7 @@ def extrusion(outline: object) -> Mesh:
 def triangulate(points: Array) -> NDArray[np.int64]:
     """Triangles (n - 2, 3) of a simple counter-clockwise polygon (n, 2), by cutting ears."""
     left = list(range(len(points)))
+    points = points / np.ptp(points, axis=0).max()
     triangles = []
     while len(left) > 3:
         for i in range(len(left)):

@@ -4,7 +4,8 @@ from dr_env.spec.entry import Entry, Variable
 from dr_env.spec.explain import read_settings
 from dr_env.spec.io import dump_yaml, read_yaml
 from dr_env.spec.randomization import FORMAT, Curriculum, Spec, json_schema
-from dr_env.spec.scene import SHAPES, TOBIN, SceneGrammar
+from dr_env.spec.scene import SceneGrammar
+from dr_env.spec.scene_objects import SHAPES, TOBIN
 from dr_env.spec.selector import KINDS, Selector
 from dr_env.spec.textures import TexturePool
 

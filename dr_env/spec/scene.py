@@ -10,134 +10,17 @@ import itertools
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dr_env.distributions import Constant, Distribution
 from dr_env.errors import unknown_name
-from dr_env.spec.quantity import Extents, Quantity
+from dr_env.spec.quantity import Quantity
+from dr_env.spec.scene_objects import MOST, SHAPES, TOBIN, ObjectClass, Pair, Part, Triple
 
-Pair = tuple[float, float]
-Triple = tuple[float, float, float]
 Relation = Literal["on", "beside", "aligned"]
 
-SHAPES = (
-    "cone",
-    "cube",
-    "cylinder",
-    "hexagonal_prism",
-    "pyramid",
-    "rectangular_prism",
-    "tetrahedron",
-    "triangular_prism",
-    "sphere",
-    "superquadric",
-    "extrusion",
-    "compound",
-    "mug",
-    "bottle",
-    "can",
-    "bowl",
-    "plate",
-    "book",
-)
-"""The eight of Tobin et al. 2017 first, then procedural families, then plausible things."""
-TOBIN = SHAPES[:8]
 
-
-class Part(BaseModel):
-    """A part of the grammar: frozen, and refusing keys that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    def _at_least(self, key: str, low: float, above: bool = False) -> None:
-        value = getattr(self, key)
-        if value is None:
-            return
-        for quantity in value if isinstance(value, tuple) else (value,):
-            least = quantity.support()[0]
-            if least < low or (above and least == low):
-                raise ValueError(
-                    f"{key}: got values from {least:g}, expected {'above' if above else 'at least'} {low:g}"
-                )
-
-
-class ContinuousSymmetry(Part):
-    """An axis around which every turn leaves the object as it was."""
-
-    axis: Triple = Field(description="the direction, in the object's frame")
-    offset: Triple = Field(default=(0, 0, 0), description="a point on the axis, m")
-
-
-class Symmetries(Part):
-    """Motions that leave an object as it was."""
-
-    discrete: tuple[tuple[float, ...], ...] = Field(
-        default=(), description="rigid transforms but the identity, each 16 numbers, row by row, m"
-    )
-    continuous: tuple[ContinuousSymmetry, ...] = Field(default=(), description="axes of full turns")
-
-    @model_validator(mode="after")
-    def _sixteen(self) -> Symmetries:
-        for i, motion in enumerate(self.discrete):
-            if len(motion) != 16:
-                raise ValueError(f"discrete[{i}]: got {len(motion)} numbers, expected 16")
-        return self
-
-
-class ObjectClass(Part):
-    """A class of objects: a shape made procedurally, or a mesh of the user's.
-
-    A labelled class draws its numbers once, so that a dataset has one model of it; an unlabelled one, each build.
-    """
-
-    shape: str | None = Field(default=None, description=f"one of {', '.join(SHAPES)}")
-    mesh: str | None = Field(default=None, description="a PLY, OBJ or STL file, relative to the Spec")
-    units: Literal["m", "cm", "mm"] | None = Field(default=None, description="the unit of the mesh file's numbers")
-    size: Extents | None = Field(
-        default=None, description="m: the longest side of a shape's box, or its three sides; a mesh keeps its own"
-    )
-    exponents: tuple[Quantity, Quantity] | None = Field(
-        default=None, description="of a superquadric: roundness from pole to pole and around, 0.1 a box, 1 an ellipsoid"
-    )
-    outline: tuple[Pair, ...] | None = Field(
-        default=None, description="of an extrusion: its outline; by default a star-shaped one is drawn"
-    )
-    corners: Quantity | None = Field(default=None, description="of an extrusion without outline: how many corners")
-    parts: Quantity | None = Field(default=None, description="of a compound: how many shapes it is made of")
-    number: int | None = Field(
-        default=None, ge=1, description="its number in labels, such as a BOP dataset's; by default they count from 1"
-    )
-    copies: int = Field(default=1, ge=1, description="how many of it one scene may hold")
-    density: float = Field(default=400.0, gt=0, description="kg/m^3; a mass entry varies what follows from it")
-    friction: float = Field(default=0.6, ge=0, description="sliding friction")
-    rgba: tuple[float, float, float, float] | None = Field(default=None, description="nominal colour")
-    contact: Literal["hull", "decomposition"] = Field(
-        default="hull", description="what collides: the convex hull, or convex pieces"
-    )
-    keypoints: tuple[Triple, ...] | None = Field(
-        default=None, description="m, in the object's frame; by default the corners of its box"
-    )
-    symmetries: Symmetries | None = Field(default=None, description="given; by default they are found")
-
-    @model_validator(mode="after")
-    def _form(self) -> ObjectClass:
-        if (self.shape is None) == (self.mesh is None):
-            raise ValueError("expected either a shape or a mesh")
-        if self.shape is not None and self.shape not in SHAPES:
-            raise ValueError(unknown_name("shape", self.shape, SHAPES))
-        if (self.mesh is None) != (self.units is None):
-            raise ValueError("units: expected with a mesh, m, cm or mm, and with nothing else")
-        if self.size is not None and (self.mesh is not None or len(self.size) not in (1, 3)):
-            raise ValueError("size: expected for a shape: one length, or three")
-        self._at_least("size", 0, above=True)
-        self._at_least("exponents", 0, above=True)
-        self._at_least("corners", 3)
-        self._at_least("parts", 1)
-        for key, shape in (("exponents", "superquadric"), ("outline", "extrusion"), ("corners", "extrusion"),
-                           ("parts", "compound")):  # fmt: skip
-            if getattr(self, key) is not None and self.shape != shape:
-                raise ValueError(f"{key}: belongs to shape: {shape}")
-        return self
+_TAKEN = ("wall", "leg", "flying")  # beginnings of geoms' and bodies' names, before their numbers
 
 
 class Area(Part):
@@ -196,13 +79,18 @@ class Contextual(Part):
         self._at_least("count", 0)
         return self
 
+    @property
+    def copies(self) -> int:
+        """How many there are to choose from."""
+        return sum(each.copies for each in self.classes.values())
+
 
 class Flying(Part):
     """Distractors that hang in the air, anywhere in view, as in Tobin et al. 2017."""
 
     count: Quantity = Field(description="how many")
     pool: int = Field(default=12, ge=1, description="how many different ones a build holds")
-    shapes: tuple[str, ...] = Field(default=TOBIN, description="what they may be")
+    shapes: tuple[str, ...] = Field(default=TOBIN, min_length=1, description="what they may be")
     size: Quantity = Field(
         default=Distribution.from_dict({"type": "uniform", "low": 0.02, "high": 0.12}), description="m: longest side"
     )
@@ -216,6 +104,7 @@ class Flying(Part):
     def _form(self) -> Flying:
         self._at_least("count", 0)
         self._at_least("size", 0, above=True)
+        self._at_most("size", MOST)
         self._at_least("depth", 0, above=True)
         for shape in self.shapes:
             if shape not in SHAPES:
@@ -313,24 +202,46 @@ class SceneGrammar(Part):
     def _names(self) -> SceneGrammar:
         if not self.objects:
             raise ValueError("objects: expected a class at least")
+        self._check_reserved()
         if not self.areas:
             raise ValueError("areas: expected one at least")
         for name, area in self.areas.items():
             for known in area.classes or ():
                 if known not in self.objects:
                     raise ValueError(f"areas.{name}.classes: {unknown_name('class', known, self.objects, 'classes')}")
+            _check_count(f"areas.{name}", area.count, self.copies(name))
         seen: dict[int, str] = {}
         for name, number in self.class_numbers.items():
             if seen.setdefault(number, name) != name:
                 raise ValueError(f"objects: '{seen[number]}' and '{name}' both have the number {number}")
         contextual = self.distractors.contextual
         if contextual is not None:
+            _check_count("distractors.contextual", contextual.count, contextual.copies)
             if contextual.area is not None and contextual.area not in self.areas:
                 raise ValueError(f"distractors.contextual.area: {unknown_name('area', contextual.area, self.areas)}")
             for name in contextual.classes:
                 if name in self.objects:
                     raise ValueError(f"distractors.contextual.classes.{name}: an object has this name too")
         return self
+
+    def _check_reserved(self) -> None:
+        """Refuses names of classes by which a scene calls other things."""
+        contextual, flying = self.distractors.contextual, self.distractors.flying
+        taken = {*_TAKEN, *(f"flying_{shape}" for shape in (flying.shapes if flying is not None else ()))}
+        for where, classes in (
+            ("objects", self.objects),
+            ("distractors.contextual.classes", contextual.classes if contextual is not None else {}),
+        ):
+            for name in classes:
+                if name in taken:
+                    raise ValueError(
+                        f"{where}.{name}: a scene has things of its own that are called so, expected another name"
+                    )
+
+    def copies(self, area: str) -> int:
+        """How many objects an area could have, were there no others."""
+        classes = self.areas[area].classes
+        return sum(each.copies for name, each in self.objects.items() if classes is None or classes.get(name, 0) > 0)
 
     def beside(self, folder: Path) -> SceneGrammar:
         """The grammar with relative paths found beside a file of this folder."""
@@ -372,3 +283,12 @@ class SceneGrammar(Part):
         spare = (number for number in itertools.count(len(names) + 1) if number not in taken)
         places = [number or (i if i not in taken else next(spare)) for i, number in enumerate(numbers, 1)]
         return dict(zip(names, places, strict=True))
+
+
+def _check_count(where: str, count: Distribution, copies: int) -> None:
+    """Refuses counts that round to more than there are copies of classes."""
+    most = count.support()[1]
+    if most > copies + 0.5:
+        raise ValueError(
+            f"{where}.count: got values up to {most:g}, expected at most {copies}, the copies of its classes"
+        )

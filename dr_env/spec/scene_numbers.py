@@ -95,9 +95,8 @@ def _available(grammar: SceneGrammar, path: tuple[str, ...]) -> float:
     if path[:2] == ("distractors", "flying") and distractors.flying is not None:
         return distractors.flying.pool
     if path[:2] == ("distractors", "contextual") and distractors.contextual is not None:
-        return sum(each.copies for each in distractors.contextual.classes.values())
-    classes = grammar.areas[path[1]].classes
-    return sum(each.copies for name, each in grammar.objects.items() if classes is None or classes.get(name, 0) > 0)
+        return distractors.contextual.copies
+    return grammar.copies(path[1])
 
 
 def _rectangle(area: Mapping[str, Any], axis: str, distribution: Distribution, bounds: Bounds) -> dict[str, Any]:

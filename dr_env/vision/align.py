@@ -25,6 +25,7 @@ from dr_env import rng
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.vision.estimator import Estimator, pooled, to_images
 from dr_env.vision.hooks import Hook
+from dr_env.vision.known import known_by
 from dr_env.vision.samples import Images
 
 _MOST = 4000  # target images that are kept in memory: 110 MB of 96 x 96 pixels
@@ -80,10 +81,11 @@ class Alignment(Hook):
 
     def __init__(self, target: Images, batch: int = 32, seed: int = 0) -> None:
         self.target, self.batch, self.seed = target, batch, seed
+        self._known = known_by(target)
 
     def settings(self) -> dict[str, Any]:
         """Which images, how many at a time, and the seed."""
-        return {"target": self.target.name, "images": len(self.target), "batch": self.batch, "seed": self.seed}
+        return {"target": self._known, "batch": self.batch, "seed": self.seed}
 
     def begin(self, estimator: Estimator) -> None:
         """Opens the stream."""

@@ -25,7 +25,7 @@ from dr_env.export import cores
 from dr_env.files import check_writable, write_text
 from dr_env.rng import digest, generator
 from dr_env.vision.estimator import Estimator
-from dr_env.vision.prepare import Preparing, Rows, begin_worker, describe, make_chunk, opened, seen
+from dr_env.vision.prepare import Preparing, Rows, begin_worker, describe, make_chunk, opened
 from dr_env.vision.rendered import RenderedImages
 from dr_env.vision.samples import Images
 
@@ -89,7 +89,6 @@ class Bank:
         self._chunks = [order[a : min(b, aside) if a < aside else b] for a, b in itertools.pairwise(starts)]
         self._first = -(-aside // _CHUNK)  # the first chunk that is learned from
         self._seed, self._images, self._told = seed, total, progress
-        self._seen = [seen(images) for images in data]
         what = describe(estimator, data, seed, held_out)
         self.folder = folder / f"{digest(json.dumps(what, sort_keys=True)):016x}"
         check_writable(self.folder)
@@ -210,11 +209,11 @@ class Bank:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Which images, how many, examples to learn from (None while they are prepared) and held-out ones."""
+        """How many images, examples to learn from (None while they are prepared) and held-out ones."""
         held_out = sum(len(self._chunk(k)) for k in range(self._first))
         whole = len(self._rows) == len(self._chunks)
         examples = self._begins[-1] if whole else None
-        return {"data": self._seen, "images": self._images, "examples": examples, "held_out": held_out}
+        return {"images": self._images, "examples": examples, "held_out": held_out}
 
     def labels(self, count: int) -> dict[str, NDArray[Any]]:
         """The labels of the first `count` examples that are learned from, or of all; name -> (n, ...)."""

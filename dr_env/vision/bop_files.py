@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -26,7 +26,7 @@ from dr_env.export.bop_read import (
 )
 from dr_env.export.encode import Mask, decode_depth, decode_image, decode_runs
 from dr_env.rng import digest
-from dr_env.vision.pictures import colour_image
+from dr_env.vision.pictures import colour_image, stamp
 
 Kind = Literal["sensed", "clean"]
 
@@ -42,7 +42,11 @@ class BopFiles(Protocol):
 
     @property
     def identity(self) -> str:
-        """Changes when images or labels do."""
+        """Changes when images or labels do; not with the place of the dataset."""
+
+    @property
+    def pieces(self) -> tuple[tuple[str, int], ...]:
+        """The identity of each scene or tar file in order, whichever others there are, and how many images it has."""
 
     def __len__(self) -> int: ...
 
@@ -115,8 +119,14 @@ class SceneFiles:
     def identity(self) -> str:
         """See `BopFiles.identity`."""
         folders = [scene / folder for scene in self._scenes for folder in dict(self._files)]
-        labels = [scene / f"scene_{name}.json" for scene in self._scenes for name in ("camera", "gt", "gt_info")]
-        return _stamp([*labels, *folders, *self._data.models_folder.iterdir()], self._files)
+        return _whole(self.pieces, self._files, stamp(self._data.root, folders), models=self._data.models_folder)
+
+    @property
+    def pieces(self) -> tuple[tuple[str, int], ...]:
+        """See `BopFiles.pieces`."""
+        labels = [[scene / f"scene_{name}.json" for name in ("camera", "gt", "gt_info")] for scene in self._scenes]
+        counts = np.bincount(self._rows[:, 0], minlength=len(labels)).tolist()
+        return tuple((stamp(self._data.root, each), count) for each, count in zip(labels, counts, strict=True))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -204,7 +214,13 @@ class ShardFiles:
     @property
     def identity(self) -> str:
         """See `BopFiles.identity`."""
-        return _stamp([*self._tars, *models_folder(self._root).iterdir()], None)
+        return _whole(self.pieces, models=models_folder(self._root))
+
+    @property
+    def pieces(self) -> tuple[tuple[str, int], ...]:
+        """See `BopFiles.pieces`."""
+        counts = Counter(tar for tar, _, _ in self._keys)
+        return tuple((stamp(self._root, [tar]), counts[k]) for k, tar in enumerate(self._tars))
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -261,10 +277,9 @@ class ShardFiles:
         return None if data is None else decode_depth(data, self.labels(index).depth_scale, self._what(index, _MORE[2]))
 
 
-def _stamp(paths: Sequence[Path], how: object) -> str:
-    """A digest of when files and folders changed and how long files are."""
-    told = [(path.as_posix(), path.stat()) for path in sorted(paths) if path.exists()]
-    return f"{digest(how, *((name, found.st_size, found.st_mtime_ns) for name, found in told)):016x}"
+def _whole(*parts: object, models: Path) -> str:
+    """The identity of a dataset of these parts and meshes."""
+    return f"{digest(*parts, stamp(models, models.iterdir())):016x}"
 
 
 def _members(path: Path) -> dict[str, dict[str, tuple[int, int]]]:

@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from dr_env.errors import DREnvError, unknown_name
 from dr_env.files import atomic_path, write_text
 from dr_env.vision.estimator import Estimator
 from dr_env.vision.keypoints import KeypointEstimator
+from dr_env.vision.known import seen
 from dr_env.vision.position import PositionEstimator
 from dr_env.vision.samples import Images, ObjectModel
 
@@ -91,7 +92,7 @@ def read(folder: Path) -> dict[str, Any]:
     """The card in a folder. Raises DREnvError where there is none."""
     path = folder / CARD
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DREnvError(f"{folder}: holds no trained estimator, it has no {CARD}") from error
     except OSError as error:
@@ -136,6 +137,7 @@ def load(folder: Path) -> Estimator:
         raise DREnvError(f"{path} settings: {error}") from error
     weights = {name.removeprefix("network."): v for name, v in arrays.items() if name.startswith("network.")}
     load_weights(estimator, {name: torch.from_numpy(value) for name, value in weights.items()}, file)
+    estimator.trained_on = tuple(card["training"].get("data", ()))
     return estimator.eval()
 
 
@@ -147,22 +149,30 @@ def warn_unfinished(folder: Path) -> None:
         print(f"{folder}: its training has not ended: the best weights by step {step} of {steps}", file=sys.stderr)
 
 
-def warn_seen(folder: Path, what: Mapping[str, Any], count: int) -> None:
+def warn_seen(folder: Path, images: Images) -> None:
     """Says on stderr that an estimator is judged on images that it was trained on or chosen by.
 
     Args:
         folder: the estimator's.
-        what: the images that it is judged on; see `prepare.seen`.
-        count: how many these are.
+        images: those that it is judged on.
     """
-    for known in read(folder)["training"].get("data", ()):
-        if known["identity"] == what["identity"]:
-            rows = range(count) if known["rows"] is None else known["rows"]
-            print(
-                f"{folder}: was trained on {len(rows)} of the {count} images of {what['name']}: scores on them say "
-                "little of others; judge it on images of another seed",
-                file=sys.stderr,
-            )
+    trained_on = read(folder)["training"].get("data", ())
+    if both := len(_rows([seen(images)]) & _rows(trained_on)):
+        print(
+            f"{folder}: was trained on {both} of the {len(images)} images of {images.name}: scores on them say "
+            "little of others; judge it on images of another seed",
+            file=sys.stderr,
+        )
+
+
+def _rows(told: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
+    """The images that `seen` told of, each by its piece and its row there; cards of old tell no pieces."""
+    pieces = [piece for each in told for piece in each.get("pieces", ())]
+    return {
+        (piece["identity"], row)
+        for piece in pieces
+        for row in (range(piece["images"]) if piece["rows"] is None else piece["rows"])
+    }
 
 
 def load_weights(estimator: Estimator, weights: Mapping[str, torch.Tensor], source: Path) -> None:

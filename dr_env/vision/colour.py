@@ -24,7 +24,7 @@ from dr_env.spatial import Array
 Pixels = NDArray[np.uint8]
 
 _LEVELS = 256
-_LEAST = 1e-3  # of a deviation: a grey image's colours stay as they are
+_LEAST = 1.0  # of a deviation: below it are the rounding to 8 bits (up to 0.3) and OpenCV's own (0.1), no colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,13 @@ class Statistics:
         return cls(mean, np.sqrt(variance), int(counts.sum()))
 
     def onto(self, image: Pixels) -> Pixels:
-        """An image (h, w, 3) with these statistics in place of its own, clipped to what RGB can show."""
+        """An image (h, w, 3) with these statistics in place of its own, clipped to what RGB can show.
+
+        Where a channel hardly varies, its mean alone is changed: a grey image takes a cast and no colours.
+        """
         lab = _to_lab(image)
         own = Statistics.of(image)
-        scale = np.where(own.deviation > _LEAST, self.deviation / np.maximum(own.deviation, _LEAST), 1.0)
+        scale = np.where(own.deviation < _LEAST, 1.0, self.deviation / np.maximum(own.deviation, _LEAST))
         return _to_rgb(((lab - own.mean) * scale + self.mean).astype(np.float32))
 
 

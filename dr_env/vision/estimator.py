@@ -53,6 +53,7 @@ class Estimator(nn.Module, ABC):
         rotates: whether its estimates have rotations, for which it must know the camera; if not, they are positions.
         size: side S in pixels of the square images that it takes.
         models: the classes it knows, by id.
+        trained_on: which images it was trained on or chosen by, in this training and those before; see `known.seen`.
     """
 
     kind: ClassVar[str]
@@ -60,6 +61,7 @@ class Estimator(nn.Module, ABC):
     rotates: ClassVar[bool] = True
     size: int
     models: Mapping[int, ObjectModel]
+    trained_on: tuple[Mapping[str, Any], ...] = ()
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -74,9 +76,7 @@ class Estimator(nn.Module, ABC):
 
         An estimator that works on crops overrides this with some of them.
         """
-        height, width = sample.image.shape[:2]
-        method = cv2.INTER_AREA if min(height, width) >= self.size else cv2.INTER_LINEAR
-        return [np.asarray(cv2.resize(sample.image, (self.size, self.size), interpolation=method), np.uint8)]
+        return [squeezed(sample.image, self.size)]
 
     def view(self, images: Tensor, labels: Labels, generator: Generator | None) -> tuple[Tensor, Labels]:
         """What the network is shown of a batch of Examples, and the labels that are true of it.
@@ -128,6 +128,12 @@ class Estimator(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """`decode(encode(images))`."""
         return self.decode(self.encode(images))
+
+
+def squeezed(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """An image (h, w, 3) as a square (side, side, 3)."""
+    method = cv2.INTER_AREA if min(image.shape[:2]) >= side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8)
 
 
 def pooled(features: Tensor) -> Tensor:

@@ -75,8 +75,8 @@ def examine(
 ) -> Evaluation:
     """Runs an estimator over labelled images, and judges what it says of each.
 
-    Targets are the annotated objects of which enough is visible. As many estimates of a class are looked at in an
-    image as there are targets of it; estimates of classes that an image does not show are not.
+    Targets are the annotated objects of which enough is visible, and never those that are hidden. As many estimates of
+    a class are looked at in an image as there are targets of it; estimates of classes that it does not show are not.
 
     Args:
         estimator: what is judged.
@@ -97,7 +97,7 @@ def examine(
     looks = []
     for index in range(len(data)):
         sample = data[index]
-        targets = tuple(a for a in sample.annotations if a.visible_fraction >= least_visible)
+        targets = tuple(a for a in sample.annotations if 0 < a.visible_fraction >= least_visible)
         given = _given(targets, boxes, sample.name) if estimator.rotates else None
         looks.append(look_at(estimator, index, sample, given, targets))
         progress(index + 1, len(data))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.spatial import Array
-from dr_env.vision.estimator import Estimator, pooled, to_images
+from dr_env.vision.estimator import Estimator, pooled, squeezed, to_images
 from dr_env.vision.filters import FilterBank
 
 Pixels = NDArray[np.uint8]
@@ -46,9 +45,8 @@ class EncodedFeatures:
         self._estimator = estimator.eval()
 
     def __call__(self, images: Pixels) -> Array:
-        side = self._estimator.size
-        squeezed = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
-        return _batches(lambda batch: pooled(self._estimator.encode(batch)), np.asarray(squeezed, np.uint8), self.name)
+        shown = np.stack([squeezed(image, self._estimator.size) for image in images])
+        return _batches(lambda batch: pooled(self._estimator.encode(batch)), shown, self.name)
 
 
 class ModuleFeatures:

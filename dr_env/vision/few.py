@@ -13,6 +13,7 @@ from dr_env.vision.hooks import Hook
 from dr_env.vision.part import Part
 from dr_env.vision.run import Run
 from dr_env.vision.samples import Images
+from dr_env.vision.train import fingerprint
 
 FEWEST = 2
 """Labelled images that can be learned from: one of them is held out."""
@@ -59,7 +60,7 @@ def without_labels(init: Path, out: Path, hooks: Sequence[Hook] = ()) -> Path:
     estimator = card.load(init)
     used = {hook.name: hook.settings() for hook in hooks}
     run = Run(out)
-    run.begin({"init": str(init), "labels": 0, "hooks": used})
+    run.begin({"begins": fingerprint(estimator), "labels": 0, "hooks": used})
     if not run.finished:
         for hook in hooks:
             hook.begin(estimator)

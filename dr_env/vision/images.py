@@ -76,6 +76,11 @@ class LabelledImages:
         """What its content is known by: names, sizes and times of files that change with it."""
         return self._files.identity
 
+    @property
+    def pieces(self) -> tuple[tuple[str, int], ...]:
+        """The identity of each scene or tar file in order, and how many images it has."""
+        return self._files.pieces
+
     def __len__(self) -> int:
         return len(self._files)
 
@@ -291,7 +296,7 @@ def _manifest(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     with naming(path):
-        form = json.loads(path.read_text())
+        form = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(form, dict):
             raise DREnvError("expected an object")
         if form.get("complete") is False:

@@ -154,7 +154,7 @@ class LookStudy:
 
     def _load(self) -> None:
         try:
-            form = json.loads(self.path.read_text())
+            form = json.loads(self.path.read_text(encoding="utf-8"))
             about, steps, state = form["about"], form["steps"], form["tuner"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DREnvError(f"{self.path}: damaged, or no record of look tuning: {error}") from None

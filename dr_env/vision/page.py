@@ -36,7 +36,7 @@ def render_page(evaluation: Evaluation, estimator: Estimator, data: Images, fact
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(_TEMPLATE.read_text()).render(
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         name=data.name,
         kind=estimator.kind,
         rotates=estimator.rotates,

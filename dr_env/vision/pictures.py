@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from dr_env.errors import DREnvError
 from dr_env.export.bop_read import naming
 from dr_env.export.encode import decode_image
+from dr_env.rng import digest
 from dr_env.spatial import Intrinsics
 from dr_env.vision.samples import ObjectModel, Sample
 
@@ -35,6 +37,11 @@ class Pictures:
         self.name = name
         self.models = {}
         self._files, self._intrinsics = tuple(files), intrinsics
+
+    @property
+    def identity(self) -> str:
+        """What their content is known by: names, sizes and times of the files, and the camera."""
+        return f"{digest(stamp(self._files[0].parent, self._files), self._intrinsics):016x}"
 
     def __len__(self) -> int:
         return len(self._files)
@@ -69,28 +76,40 @@ def open_pictures(where: Path | Iterable[Path], intrinsics: Intrinsics | None = 
     """Unlabelled pictures.
 
     Args:
-        where: a folder, of all pictures in it, or files.
+        where: a folder, of all pictures in it, or a file; or several of them.
         intrinsics: their camera; None for that of a camera.json beside them, as BOP has it, or else a guess
             (see `Pictures`).
 
     Raises:
         DREnvError: when there are none.
     """
-    if isinstance(where, Path) and where.is_dir():
-        files = sorted(path for path in where.iterdir() if is_picture(path))
-        name = str(where)
-    else:
-        files = [where] if isinstance(where, Path) else list(where)
-        name = str(files[0]) if len(files) == 1 else f"{len(files)} pictures"
-    for path in files:
-        if not path.is_file():
-            raise DREnvError(f"{path}: no such picture or folder")
-    if not files:
-        raise DREnvError(f"{where}: no pictures; expected files such as {', '.join(_SUFFIXES[:3])}")
+    places = [where] if isinstance(where, Path) else list(where)
+    files = picture_files(places)
+    name = str(places[0]) if len(places) == 1 else f"{len(files)} pictures"
     described = files[0].parent / "camera.json"
     if intrinsics is None and described.is_file():
         intrinsics = read_intrinsics(described)
     return Pictures(name, files, intrinsics)
+
+
+def picture_files(places: Sequence[Path]) -> list[Path]:
+    """Files, and all pictures in folders. Raises DREnvError for a file that is not there, or where there is none."""
+    files: list[Path] = []
+    for place in places:
+        inside = sorted(path for path in place.iterdir() if is_picture(path)) if place.is_dir() else [place]
+        if lost := [path for path in inside if not path.is_file()]:
+            raise DREnvError(f"{lost[0]}: no such picture or folder")
+        files += inside
+    if not files:
+        shown = ", ".join(map(str, places))
+        raise DREnvError(f"{shown}: no pictures; expected files such as {', '.join(_SUFFIXES[:3])}")
+    return files
+
+
+def stamp(root: Path, paths: Iterable[Path]) -> str:
+    """Sixteen hex digits of files and folders that are there: paths as seen from `root`, sizes and times of change."""
+    told = sorted((os.path.relpath(path, root), path.stat()) for path in paths if path.exists())
+    return f"{digest(*((name, found.st_size, found.st_mtime_ns) for name, found in told)):016x}"
 
 
 def is_picture(path: Path) -> bool:
@@ -101,7 +120,7 @@ def is_picture(path: Path) -> bool:
 def read_intrinsics(path: Path) -> Intrinsics:
     """The camera that a BOP camera.json describes. Raises DREnvError naming the file and what it lacks."""
     with naming(path):
-        form = json.loads(path.read_text())
+        form = json.loads(path.read_text(encoding="utf-8"))
         focal = (float(form[key]) for key in ("fx", "fy", "cx", "cy"))
         return Intrinsics(int(form["width"]), int(form["height"]), *focal)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from torch.nn import functional
 
 from dr_env.errors import DREnvError
 from dr_env.spatial import Array, apply, inverse, project, transform
-from dr_env.vision.estimator import Estimate, Estimator, Example, Labels, to_images
+from dr_env.vision.estimator import Estimate, Estimator, Example, Labels, squeezed, to_images
 from dr_env.vision.layers import Pyramid, bumps, grid
 from dr_env.vision.samples import Annotation, FloatBox, ObjectModel, Sample
 
@@ -104,7 +103,7 @@ class PositionEstimator(Estimator):
             position[row], pixel[row] = self._label(sample, seen[row][0], world)
         return [
             {
-                "image": self._squeezed(sample),
+                "image": squeezed(sample.image, self.size),
                 "position": position.astype(np.float32),
                 "pixel": pixel.astype(np.float32),
                 "known": known.astype(np.float32),
@@ -121,13 +120,6 @@ class PositionEstimator(Estimator):
         height, width = sample.image.shape[:2]
         place = (pixel + 0.5) * 2 / np.array([width, height]) - 1
         return apply(inverse(camera_from_world), centre[None])[0], np.nan_to_num(place).clip(-1, 1)
-
-    def _squeezed(self, sample: Sample) -> NDArray[np.uint8]:
-        height, width = sample.image.shape[:2]
-        if (height, width) == (self.size, self.size):
-            return sample.image
-        method = cv2.INTER_AREA if min(height, width) >= self.size else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(sample.image, (self.size, self.size), interpolation=method), np.uint8)
 
     def _camera(self, sample: Sample) -> Array:
         if sample.camera_from_world is None:
@@ -211,7 +203,7 @@ class PositionEstimator(Estimator):
         A model of the world's frame that is not told where the camera is takes the training cameras' mean.
         """
         self.eval()
-        image = torch.from_numpy(self._squeezed(sample)[None]).to(self.mean.device)
+        image = torch.from_numpy(squeezed(sample.image, self.size)[None]).to(self.mean.device)
         output = self(to_images(image))
         positions = self._metres(output)[0].cpu().numpy().astype(np.float64)
         scores = torch.sigmoid(output[0, :, 3]).cpu().numpy()

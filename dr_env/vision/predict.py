@@ -46,7 +46,7 @@ def open_with_camera(
     if camera is None and matrix is None:
         _check_alike(files)
     if matrix is not None:
-        first = open_pictures(files[:1])[0].image
+        first = Pictures(str(files[0]), files[:1])[0].image
         intrinsics: Intrinsics | None = _intrinsics(matrix, first.shape[1], first.shape[0])
     else:
         intrinsics = read_intrinsics(described) if camera is not None or described.is_file() else None

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from dr_env.files import atomic_path
 from dr_env.records import versions
 from dr_env.rng import digest, generator
 from dr_env.vision.estimator import Estimator, Example
-from dr_env.vision.part import Part
-from dr_env.vision.samples import Images, ObjectModel
+from dr_env.vision.known import digest_models, identity
+from dr_env.vision.samples import Images
 
 FORMAT = "dr_env/bank/1"
 
-_PROBES = 8  # images that a collection without an identity is known by
 _PACKAGES = ("dr-env", "numpy", "opencv-python-headless")
 
 Rows = NDArray[np.void]
@@ -110,42 +109,9 @@ def describe(estimator: Estimator, data: Sequence[Images], seed: int, held_out: 
         "format": FORMAT,
         "estimator": {"kind": estimator.kind, "class": f"{kind.__module__}.{kind.__qualname__}",
                       "code": f"{digest(code):016x}", **estimator.settings(),
-                      "models": _digest_models(estimator.models)},
-        "data": [
-            {"name": images.name, "images": len(images), "identity": identity(images)} for images in data
-        ],
+                      "models": digest_models(estimator.models)},
+        "data": [{"images": len(images), "identity": identity(images)} for images in data],
         "seed": seed,
         "held_out": held_out,
         "versions": versions(*_PACKAGES),
     }  # fmt: skip
-
-
-def identity(images: Images) -> str:
-    """What names the content of a collection: its own `identity` where it has one, else a digest of a few images."""
-    own = getattr(images, "identity", None)
-    if own is not None:
-        return str(own)
-    parts: list[object] = [_digest_models(images.models)]
-    for index in np.unique(np.linspace(0, len(images) - 1, _PROBES).round().astype(int)).tolist():
-        sample = images[index]
-        parts += [sample.name, sample.image.tobytes(), sample.intrinsics]
-        parts += [(label.class_id, label.camera_from_object.tobytes()) for label in sample.annotations]
-    return f"{digest(*parts):016x}"
-
-
-def seen(images: Images) -> dict[str, Any]:
-    """Which images these are, as plain data: their collection's name and `identity`, and the rows, or None for all."""
-    rows: list[int] | None = None
-    while isinstance(images, Part):
-        rows = list(images.rows) if rows is None else [images.rows[row] for row in rows]
-        images = images.images
-    return {"name": images.name, "identity": identity(images), "rows": rows}
-
-
-def _digest_models(models: Mapping[int, ObjectModel]) -> str:
-    parts = (
-        (k, m.name, m.vertices.tobytes(), m.faces.tobytes(), m.diameter, m.discrete.tobytes(),
-         [(axis.tobytes(), offset.tobytes()) for axis, offset in m.continuous])
-        for k, m in sorted(models.items())
-    )  # fmt: skip
-    return f"{digest(*parts):016x}"

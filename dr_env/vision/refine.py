@@ -31,8 +31,8 @@ from dr_env.vision import kept
 from dr_env.vision.bop_files import SceneFiles
 from dr_env.vision.colour import Matching
 from dr_env.vision.images import check_size
+from dr_env.vision.known import identity
 from dr_env.vision.paste import Pasting
-from dr_env.vision.prepare import identity
 from dr_env.vision.samples import Images
 from dr_env.vision.simgan import Crops, SimGan, SimGanSettings
 from dr_env.vision.train import pick_device
@@ -186,7 +186,7 @@ class _Source:
         self.files = SceneFiles(found, found.scenes, "sensed")
         self.height, self.width = found.height, found.width
         path = self.root.parent / "manifest.json"
-        self.manifest: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        self.manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def __len__(self) -> int:
         return len(self.files)
@@ -225,11 +225,11 @@ def _begin(out: Path, note: dict[str, Any], overwrite: bool) -> dict[str, Any] |
     check_writable(out)
     wanted = json.loads(json.dumps(note))
     if (done := _refinement(manifest)) is not None:
-        if {**done, "check": None} != {**wanted, "check": None}:
+        if _what(done) != _what(wanted):
             raise DREnvError(f"{out}: holds a dataset refined otherwise; choose another --out, or --overwrite")
         return done
     if path.is_file():
-        if json.loads(path.read_text()) != wanted:
+        if _what(json.loads(path.read_text(encoding="utf-8"))) != _what(wanted):
             raise DREnvError(f"{out}: holds a refinement begun otherwise; choose another --out, or --overwrite")
         return None
     if others := sorted(p.name for p in out.iterdir() if p.name not in (REFUSED, _PARTIAL)):
@@ -238,12 +238,17 @@ def _begin(out: Path, note: dict[str, Any], overwrite: bool) -> dict[str, Any] |
     return None
 
 
+def _what(note: dict[str, Any]) -> dict[str, Any]:
+    """What of a note says which images are refined how; paths may be spelled otherwise."""
+    return {key: value for key, value in note.items() if key not in ("data", "target", "check")}
+
+
 def _refinement(manifest: Path) -> dict[str, Any] | None:
     """What a manifest says of a refinement; None where there is none."""
     if not manifest.is_file():
         return None
     try:
-        found = json.loads(manifest.read_text()).get("refinement")
+        found = json.loads(manifest.read_text(encoding="utf-8")).get("refinement")
     except (OSError, ValueError, AttributeError) as error:
         raise DREnvError(f"{manifest}: damaged: {error}") from error
     return dict(found) if found else None
@@ -277,7 +282,7 @@ def _check(
     """Looks for objects before and after; what was found. Raises DREnvError where they are not where they were."""
     path = out / _PARTIAL / "check.json"
     if path.is_file():
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     # learned from one half of the images, judged on the other
     images, masks, _ = source.some(_POOL, 0, 2)
     finder = kept.train_finder(

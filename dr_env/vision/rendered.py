@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,15 @@ class RenderedFiles:
 
     @property
     def identity(self) -> str:
-        """The request, its Spec and which images."""
-        form = json.dumps(self._request.to_json(), sort_keys=True)
-        return f"{digest(form, self._request.source.spec, self._image):016x}"
+        """The request, its Spec and which images; what the Spec is called does not count."""
+        source = dataclasses.replace(self._request.source, spec_name="")
+        form = json.dumps(dataclasses.replace(self._request, source=source).to_json(), sort_keys=True)
+        return f"{digest(form, source.spec, self._image):016x}"
+
+    @property
+    def pieces(self) -> tuple[tuple[str, int], ...]:
+        """All of it."""
+        return ((self.identity, len(self)),)
 
     def __len__(self) -> int:
         return self._request.layout.frames

@@ -64,7 +64,7 @@ class Run:
             write_text(path, json.dumps(wanted, indent=2))
             return
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DREnvError(f"{path}: cannot be read: {error}") from error
         if (difference := _difference(found, wanted)) is not None:
@@ -88,7 +88,7 @@ class Run:
             for name, found in tensors.items():
                 plain = {key: value.detach().cpu().contiguous() for key, value in found.items()}
                 (draft / f"{name}.safetensors").write_bytes(save_tensors(plain))
-            (draft / "state.json").write_text(json.dumps({**state, "step": step}))
+            (draft / "state.json").write_text(json.dumps({**state, "step": step}), encoding="utf-8")
             target = root / f"{step:09d}"
             shutil.rmtree(target, ignore_errors=True)
             draft.replace(target)
@@ -106,7 +106,7 @@ class Run:
         folder = found[-1]
         try:
             tensors = {path.stem: load_tensors(path.read_bytes()) for path in sorted(folder.glob("*.safetensors"))}
-            state = dict(json.loads((folder / "state.json").read_text()))
+            state = dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
             if missing := [name for name in _PARTS if name not in tensors] + [k for k in _STATE if k not in state]:
                 raise ValueError(f"it lacks '{missing[0]}'")
             return tensors, state
@@ -127,7 +127,7 @@ class Run:
         path = self.folder / "progress.jsonl"
         if not path.exists():
             return
-        whole = [line for line in path.read_text().splitlines() if line.endswith("}")]
+        whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         kept = [line for line in whole if json.loads(line)["step"] <= step]
         write_text(path, "".join(f"{line}\n" for line in kept))
 
@@ -139,9 +139,14 @@ class Run:
 
 def _difference(found: Any, wanted: Any, key: str = "") -> str | None:
     """The first key by which two runs differ, and how; None where they do not."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
+    if isinstance(found, dict) and isinstance(wanted, dict) and "called" not in wanted:
         for name in sorted(found.keys() | wanted.keys()):
             if text := _difference(found.get(name), wanted.get(name), f"{key}.{name}" if key else name):
                 return text
         return None
-    return None if found == wanted else f"{key} is {found!r} there and {wanted!r} here"
+    return None if _bare(found) == _bare(wanted) else f"{key} is {found!r} there and {wanted!r} here"
+
+
+def _bare(form: Any) -> Any:
+    """The same without what things are called: a path may be spelled otherwise."""
+    return json.loads(json.dumps(form), object_hook=lambda each: {k: v for k, v in each.items() if k != "called"})

@@ -91,13 +91,13 @@ def rows(results: Iterable[Result], arms: Mapping[str, Arm]) -> list[Row]:
 def verdicts(results: Sequence[Result], arms: Mapping[str, Arm]) -> list[Verdict]:
     """For each number of labels: which arm is best, what it cannot be told from, and whether a simple one is.
 
-    Two arms are told apart when the 95 % bootstrap interval of the difference of their medians, on the same
-    trainings' seeds and the same images, does not hold 0.
+    Two arms are told apart when the 95 % bootstrap interval of the difference of their medians does not hold 0. They
+    are judged on the same images and on the seeds that all arms with as many labels have: a training's luck is shared.
     """
     groups = _groups(results, arms)
     said = []
     for labels in sorted({labels for _, labels in groups}):
-        own = {arm: group for (arm, given), group in groups.items() if given == labels}
+        own = _of_common_seeds({arm: group for (arm, given), group in groups.items() if given == labels})
         if len(own) < 2:
             continue
         medians = {arm: float(np.median(_errors(group))) for arm, group in own.items()}
@@ -113,8 +113,8 @@ def verdicts(results: Sequence[Result], arms: Mapping[str, Arm]) -> list[Verdict
             text += f". A simple arm, {arms[simple[0]].title}, does as well as far as this can tell."
         else:
             text += ". No simple arm does as well."
-        if min(len(group) for group in own.values()) == 1:
-            text += " Some have one training alone, whose luck no interval counts."
+        if len(own[best]) == 1:
+            text += " They have one training alone in common, whose luck no interval counts."
         said.append(Verdict(labels, best, tuple(level), text))
     return said
 
@@ -143,6 +143,13 @@ def _groups(results: Iterable[Result], arms: Mapping[str, Arm]) -> dict[tuple[st
     order = list(arms)
     kept = {key: group for key, group in found.items() if key[0] in arms}
     return dict(sorted(kept.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
+
+
+def _of_common_seeds(groups: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+    """Each arm's results of the seeds that all arms have; no arms where there is no such seed."""
+    shared = set.intersection(*({result["cell"]["seed"] for result in group} for group in groups.values()))
+    kept = {arm: [r for r in group if r["cell"]["seed"] in shared] for arm, group in groups.items()}
+    return kept if shared else {}
 
 
 def _errors(group: Sequence[Result]) -> Array:
@@ -177,9 +184,8 @@ def _estimate(value: float, drawn: Array) -> Estimate:
 
 
 def _alike(one: Sequence[Result], other: Sequence[Result]) -> bool:
-    """Whether two arms cannot be told apart, on the seeds that both have."""
-    seeds = min(len(one), len(other))
-    medians = [_resampled(group[:seeds], _errors(group[:seeds]), np.median) for group in (one, other)]
+    """Whether two arms cannot be told apart, by results of the same seeds."""
+    medians = [_resampled(group, _errors(group), np.median) for group in (one, other)]
     with np.errstate(invalid="ignore"):
         difference = np.nan_to_num(medians[0] - medians[1])
     low, high = np.quantile(difference, [0.025, 0.975])

@@ -40,7 +40,7 @@ def write_standings(
 
     found, said = rows(results, arms), verdicts(results, arms)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text()).render(
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         rows=found,
         verdicts=said,
         cell=results[0]["cell"],

@@ -24,6 +24,7 @@ from dr_env.vision import card
 from dr_env.vision.bank import Bank
 from dr_env.vision.estimator import Estimator, Labels, to_images
 from dr_env.vision.hooks import Hook
+from dr_env.vision.known import known_by, seen
 from dr_env.vision.run import Run, Tensors
 from dr_env.vision.samples import Images
 
@@ -142,8 +143,11 @@ def train(
     run = Run(out)
     run.begin(_what(estimator, data, settings, hooks, fresh))
     if run.finished:
-        estimator.load_state_dict(card.load(out).state_dict())
+        trained = card.load(out)
+        estimator.load_state_dict(trained.state_dict())
+        estimator.trained_on = trained.trained_on
         return out
+    estimator.trained_on = (*(() if fresh else estimator.trained_on), *map(seen, data))
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(settings.threads or os.cpu_count() or 1)
@@ -272,6 +276,7 @@ class _Training:
     def _card(self, finished: bool) -> dict[str, Any]:
         return {
             **self.bank.about,
+            "data": self.estimator.trained_on,
             "step": self.step,
             "steps": self.steps,
             "error": _plain(self.best),
@@ -351,17 +356,15 @@ def _what(
     return {
         "kind": estimator.kind,
         "estimator": estimator.settings(),
-        "data": [
-            {"name": images.name, "images": len(images), "identity": getattr(images, "identity", "")} for images in data
-        ],
+        "data": [known_by(images) for images in data],
         "settings": plain,
         "hooks": [{"name": hook.name, **hook.settings()} for hook in hooks],
         "fresh": fresh,
-        "begins": "" if fresh else _fingerprint(estimator),
+        "begins": "" if fresh else fingerprint(estimator),
     }
 
 
-def _fingerprint(estimator: Estimator) -> str:
+def fingerprint(estimator: Estimator) -> str:
     """Sixteen hex digits of an estimator's weights."""
     digest = hashlib.blake2b(digest_size=8)
     for name, value in sorted(estimator.state_dict().items()):

@@ -237,8 +237,8 @@ def test_a_folder_is_no_place_for_a_spec(folder: Path, tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--seed", -1), "--seed: got -1, expected at least 0"),
-        (("--seconds", "inf"), "--seconds: got inf, expected at most 36000"),
+        (("--seed", -1), "--seed: got -1, expected 0 to 2**64 - 1"),
+        (("--seconds", "inf"), "--seconds: got inf, expected a number, at least 0.1"),
     ],
 )
 def test_recordings_that_cannot_be(

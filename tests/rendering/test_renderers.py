@@ -20,7 +20,6 @@ from dr_env.scene import shapes
 from dr_env.scene.mesh import Mesh
 from dr_env.scene.mesh_colours import bake
 from dr_env.spatial import inverse
-from tests.conftest import model_bytes
 from tests.rendering.scenes import HEIGHT, WIDTH, renderer, scene, why_not
 
 REASONS = {name: why_not(name) for name in ("classic", "filament")}
@@ -113,27 +112,6 @@ def test_silhouettes_know_nothing_of_other_objects_and_hold_what_is_visible(name
         assert not ((frame.instance == view.instance) & ~view.silhouette.mask(HEIGHT, WIDTH)).any()
     assert (frame.rgb == again.rgb).all() and (frame.depth == again.depth).all()  # drawing leaves no trace
     assert (np.isin(frame.instance, [1, 3, 5]) == (frame.semantic == 1)).all()
-
-
-@pytest.mark.parametrize("name", BOTH)
-def test_edits_of_the_model_are_seen_at_the_next_image_and_the_renderer_makes_none(name: str) -> None:
-    model, data, _ = scene()
-    before = model_bytes(model)
-    with renderer(name, model) as made:
-
-        def color() -> np.ndarray:
-            image = made.images(model, data, "eye", ("rgb", "geom"))
-            assert image.rgb is not None and image.geom is not None
-            return image.rgb[image.geom == model.geom("cube").id].mean(0)
-
-        red = color()
-        assert model_bytes(model) == before
-        model.mat_texid[0, 1] = model.texture("blue").id
-        blue = color()
-        assert red[0] > 2 * red[2] and blue[2] > 2 * blue[0]
-        model.mat_texid[0, 1] = model.texture("red").id
-        model.light_diffuse[:] = 0
-        assert color().sum() < red.sum()
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(56, 80), (100, 160)])

@@ -210,3 +210,25 @@ def test_an_open_mesh_is_warned_of(tmp_path: Path) -> None:
     trimesh.Trimesh(box.vertices, box.faces[2:], process=False).export(tmp_path / "bowl.ply")
     with pytest.warns(UserWarning, match="the mesh is open"):
         load_mesh(tmp_path / "bowl.ply", "m")
+
+
+def test_vertices_of_no_face_count_for_nothing(tmp_path: Path) -> None:
+    mesh = shapes.cube().scaled(0.08)
+    strays = np.concatenate(([[0.5, 0.5, 0.5]], mesh.vertices, [[0, 0, -0.3]]))
+    colours = np.tile([[200, 10, 10, 255]], (len(strays), 1))
+    body = trimesh.Trimesh(strays, mesh.faces + 1, process=False, vertex_colors=colours)
+    body.export(tmp_path / "stray.ply")
+    with pytest.warns(UserWarning, match="2 vertices that are of no face are left out"):
+        found = load_mesh(tmp_path / "stray.ply", "m")
+    np.testing.assert_allclose(found.box, mesh.box, atol=1e-7)
+    np.testing.assert_allclose(found.vertices[found.faces], mesh.vertices[mesh.faces], atol=1e-7)
+    assert found.texture is not None and found.texture[0, 0].tolist() == [200, 10, 10]
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e200])
+def test_meshes_of_no_size_that_can_be_are_refused(tmp_path: Path, size: float) -> None:
+    mesh = shapes.cube()
+    rows = [*(f"v {x} {y} {z}" for x, y, z in mesh.vertices * size), *(f"f {a} {b} {c}" for a, b, c in mesh.faces + 1)]
+    (tmp_path / "a.obj").write_text("\n".join(rows))
+    with pytest.raises(DREnvError, match=r"a.obj: the mesh is 1e.* m long, expected 1e-05 to 1000 m; see its units"):
+        load_mesh(tmp_path / "a.obj", "m")

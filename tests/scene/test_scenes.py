@@ -337,4 +337,4 @@ def test_classes_may_have_numbers_of_their_own() -> None:
     assert {each.name: each.class_id for each in again.classes} == {"cube": 2, "cone": 3}
     objects["cone"]["number"] = 2
     with pytest.raises(DREnvError, match="'cube' and 'cone' both have the number 2"):
-        scene_spec(objects=objects)
+        scene_spec({"count": 2}, objects=objects)

@@ -35,7 +35,7 @@ def test_every_adaptation_takes_either_model(model: str, adapt: str, dataset: Pa
     _train(dataset, tmp_path / "run", *more)
     hooks = card.read(tmp_path / "run")["training"]["hooks"]
     assert hooks["augment"] == {"preset": "light"}
-    assert hooks[adapt]["images"] == 9
+    assert hooks[adapt]["target"]["images"] == 9
 
 
 def test_few_labels_begin_from_a_run(dataset: Path, tmp_path: Path) -> None:
@@ -94,6 +94,9 @@ def test_a_run_to_begin_from_keeps_its_kind_and_its_symmetries(
         (dataset, ("--model", "keypoints"), "--model: got keypoints, but the run of --init is one of position"),
         (other, (), "symmetric motions, expected the estimator's"),
         (tmp_path / "nowhere", ("--labels", "0"), "nowhere: no such folder"),
+        (dataset, ("--labels", "0", "--size", "64"), "--size: is what the run of --init has"),
+        (dataset, ("--labels", "0", "--model", "keypoints"), "but the run of --init is one of position"),
+        (dataset, ("--labels", "0", "--render.frames", "5"), "got 1 folders and 5 frames"),
     ):
         with pytest.raises(SystemExit):
             _train(data, tmp_path / "second", *begins, *more)

@@ -33,6 +33,17 @@ def test_statistics_become_the_other_s() -> None:
     assert np.abs(found.deviation - wanted.deviation).max() < 2
 
 
+def test_what_has_no_colours_gets_a_cast_alone() -> None:
+    """The noise of 8 bits is not blown up to the colours of a colourful target."""
+    levels = np.random.default_rng(0).integers(0, 256, (48, 64, 1), dtype=np.uint8).repeat(3, 2)
+    made = Statistics.of(Statistics.of(OTHERS[0]).onto(levels // 2 + 60))
+    assert made.deviation[0] == pytest.approx(Statistics.of(OTHERS[0]).deviation[0], rel=0.1)
+    assert made.deviation[1:].max() < 0.5 < Statistics.of(OTHERS[0]).deviation[1:].min()
+    flat = np.full((48, 64, 3), 100, np.uint8)
+    flat[0, 0] = 101, 100, 100
+    assert np.ptp(Statistics.of(OTHERS[0]).onto(flat).astype(int), axis=(0, 1)).max() <= 2
+
+
 def test_pooled_is_that_of_all_pixels_together() -> None:
     joined = np.concatenate(list(OTHERS[:3]))
     both = Statistics.pooled([Statistics.of(image) for image in OTHERS[:3]]), Statistics.of(joined)

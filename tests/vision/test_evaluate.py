@@ -29,6 +29,7 @@ from dr_env.vision.page import render_page
 from dr_env.vision.samples import Annotation, Sample
 from dr_env.vision.scores import QUANTITIES
 from tests.export.boxes import box_classes, box_frame
+from tests.vision.made_datasets import write
 from tests.vision.oracle import Oracle
 from tests.vision.world import BOXES, Boxes, box
 
@@ -147,6 +148,12 @@ def test_each_of_several_objects_of_a_class_is_found_once(dataset: Path) -> None
     assert kept.mean() > 0.6
     everything = examine(oracle, data, least_visible=0.0)
     np.testing.assert_allclose(everything.judged.errors["position"], 0.002, atol=1e-9)
+
+
+def test_what_is_hidden_is_never_asked_for(tmp_path: Path) -> None:
+    data = open_images(write(tmp_path) / "bop")
+    found = examine(Oracle(data.models), data, least_visible=0.0, depth=False)  # which has no box to look into
+    assert sorted(len(look.targets) for look in found.looks) == [0, 3, 3, 3, 3, 3, 3]
 
 
 def test_visible_surface_discrepancy_is_computed_where_there_is_depth(dataset: Path) -> None:

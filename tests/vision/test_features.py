@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from dr_env import DREnvError
+from dr_env.spatial import Intrinsics
 from dr_env.vision.card import load, save
+from dr_env.vision.estimator import pooled, to_images
 from dr_env.vision.features import EncodedFeatures, make_features
 from dr_env.vision.filters import FilterBank
 from dr_env.vision.position import PositionEstimator
-from dr_env.vision.samples import ObjectModel
+from dr_env.vision.samples import ObjectModel, Sample
 
 
 def pictures(n: int = 6, height: int = 36, width: int = 48) -> np.ndarray:
@@ -47,6 +49,17 @@ class Lost(nn.Module):
 
 def number() -> int:
     return 3
+
+
+def test_an_encoder_is_shown_what_it_was_trained_on() -> None:
+    """Enlarged images as well."""
+    box = ObjectModel(1, "box", np.eye(3), np.array([[0, 1, 2]], np.int32), 1.4)
+    estimator, images = PositionEstimator({1: box}, size=64, width=8).eval(), pictures()
+    rng, camera = np.random.default_rng(0), Intrinsics(48, 36, 50, 50, 23.5, 17.5)
+    shown = np.concatenate([estimator.unlabelled(Sample("", image, camera), rng) for image in images])
+    with torch.inference_mode():
+        wanted = pooled(estimator.encode(to_images(torch.from_numpy(shown))))
+    np.testing.assert_allclose(EncodedFeatures(estimator, "own")(images), wanted.numpy(), rtol=1e-5)
 
 
 def test_the_bank_is_a_function_of_each_image_alone() -> None:

@@ -12,7 +12,7 @@ from dr_env.errors import DREnvError
 from dr_env.vision import card
 from dr_env.vision.align import alignment
 from dr_env.vision.few import Few, without_labels
-from dr_env.vision.prepare import seen
+from dr_env.vision.known import seen
 from dr_env.vision.train import TrainSettings, train
 from tests.vision.shifts import Shifted, cast
 from tests.vision.test_align import SIZE, SOURCE, TARGET, TEST, _error, _trained
@@ -42,12 +42,13 @@ def test_labels_are_worth_something(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert errors[2] < errors[1] < errors[0]
     assert errors[2] < 0.4 * errors[0]
     _no_labels(tmp_path, errors[0])
-    card.warn_seen(tmp_path / "5", seen(shifted), len(shifted))
+    card.warn_seen(tmp_path / "5", shifted)
     assert not capsys.readouterr().err
     learned = Shifted(TARGET, cast)
-    assert card.read(tmp_path / "5")["training"]["data"] == [seen(Few(learned, 5, 0))]
-    card.warn_seen(tmp_path / "5", seen(learned), len(learned))
-    assert f"was trained on 5 of the {len(learned)} images of {learned.name}" in capsys.readouterr().err
+    assert card.read(tmp_path / "5")["training"]["data"] == [seen(SOURCE), seen(Few(learned, 5, 0))]
+    for images, count in ((learned, 5), (SOURCE, len(SOURCE))):  # also what the run of init was trained on
+        card.warn_seen(tmp_path / "5", images)
+        assert f"was trained on {count} of the {len(images)} images of {images.name}" in capsys.readouterr().err
 
 
 def _no_labels(folder: Path, error: float) -> None:
@@ -64,4 +65,9 @@ def _no_labels(folder: Path, error: float) -> None:
         without_labels(simulation, folder / "coral", [alignment("coral", unlabelled, 32)])
     with pytest.raises(DREnvError, match="holds another run"):
         without_labels(simulation, folder / "none", hooks)
+    with torch.no_grad():
+        made.get_parameter("place.bias").add_(1)
+    card.save(made, simulation, card.read(simulation)["training"])  # trained anew
+    with pytest.raises(DREnvError, match="holds another run; begins"):
+        without_labels(simulation, folder / "none")
     assert SOURCE.intrinsics.width == SIZE

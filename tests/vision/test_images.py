@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,15 @@ def test_pictures_have_a_camera_and_no_labels(tmp_path: Path) -> None:
     with pytest.raises(DREnvError, match=r"no pictures; expected files such as .png"):
         (tmp_path / "empty").mkdir()
         open_pictures(tmp_path / "empty")
+
+
+def test_more_pixels_than_can_be_read_are_one_error(tmp_path: Path) -> None:
+    head = b"IHDR" + (40000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    parts = (head, b"IDAT" + zlib.compress(b""), b"IEND")
+    chunks = [(len(part) - 4).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big") for part in parts]
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(DREnvError, match=r"huge\.png: not an image that can be read: OpenCV expects pixels <= "):
+        open_pictures(tmp_path / "huge.png")[0]
 
 
 @needs_lmo

@@ -66,6 +66,8 @@ def test_the_camera_is_found(picture: Path) -> None:
     beside, known = open_with_camera((picture,), None, None, True)
     assert known and beside[0].intrinsics.fy == 91
     assert open_with_camera((picture,), described, None, True)[0][0].intrinsics.fx == 90
+    described.write_text("no camera")
+    assert open_with_camera((picture,), None, "100,101,47,48", True)[0][0].intrinsics.fy == 101  # as it is told
     text = picture.parent / "text.png"
     text.write_text("no picture")
     with pytest.raises(DREnvError, match=r"text\.png"):
@@ -100,6 +102,11 @@ def test_predict_from_the_shell(run: Path, picture: Path, tmp_path: Path, capsys
     main(["vision", "predict", str(run), str(picture), "--out", str(tmp_path / "blind")])
     assert "no pictures, for want of a camera" in capsys.readouterr().out
     assert not (tmp_path / "blind" / "one.jpg").exists()
+    cv2.imwrite(str(picture.parent / "two.png"), cv2.imread(str(picture)))
+    main(["vision", "predict", str(run), str(picture.parent), "--out", str(tmp_path / "all")])
+    found = json.loads((tmp_path / "all" / "estimates.json").read_text())["images"]
+    assert [row["image"] for row in found] == ["one.png", "two.png"]
+    (picture.parent / "two.png").unlink()
     for arguments, message in {
         (str(picture), "--out", str(out)): "is there already",
         (str(picture.parent / "two.png"), "--out", str(tmp_path / "none")): "two.png",

@@ -27,7 +27,7 @@ SPEC = """
 format: dr_env/1
 scene:
   objects: {cone: {shape: cone}, brick: {shape: rectangular_prism}}
-  areas: {top: {count: 3}}
+  areas: {top: {count: 2}}
 entries:
   noise:
     select: {image: "*"}

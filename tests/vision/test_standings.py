@@ -56,6 +56,19 @@ def test_arms_are_compared_with_those_of_as_many_labels() -> None:
     assert [(verdict.labels, verdict.best) for verdict in found] == [(0, "dann"), (5, "hybrid")]
 
 
+def test_arms_are_compared_on_the_seeds_that_they_share() -> None:
+    """Whose lucky seed the other lacks is no better."""
+    base = np.random.default_rng(0).gamma(3, 1, 60)
+    luck = {0: 0.5, 1: 1.0, 2: 1.0}
+    plain = [result("plain", 0, seed, luck[seed] * base) for seed in (0, 1, 2)]
+    better = [result("randomized", 0, seed, 0.5 * base) for seed in (1, 2)]
+    (said,) = verdicts([*plain, *better], ARMS)
+    assert said.best == "randomized" and said.level == () and "luck" not in said.text
+    (same,) = verdicts([*plain, *(result("randomized", 0, seed, base) for seed in (1, 2))], ARMS)
+    assert len(same.level) == 1
+    assert not verdicts([*plain[:1], *better], ARMS)  # nothing in common
+
+
 def test_objects_that_were_missed_count_as_far_away() -> None:
     errors = np.full(20, 1.0)
     errors[:3] = np.inf
