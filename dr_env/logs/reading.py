@@ -224,8 +224,8 @@ class _Recording:
             back = float(time[i] - time[i + 1])
             what = f"goes back by {back:g} s" if back else "has the time of the one before"
             raise DREnvError(
-                f"{label}: out of order, sample {i + 1}, {time[i] - time[0]:g} s after the first, {what}; expected rows "
-                "in the order of time, each time once"
+                f"{label}: out of order, sample {i + 1}, {time[i] - time[0]:g} s after the first, {what}; expected "
+                "rows in the order of time, each time once"
             )
         rate = 1 / float(np.median(np.diff(time)))
         if not 0.1 <= rate <= 1e5:
