@@ -35,7 +35,7 @@ def check(
 
     Args:
         file: The Spec, in YAML.
-        model: An MJCF file or an installed task to bind it to.
+        model: An MJCF file, an installed task or a Python file that holds one, to bind it to.
         run: How many Draws to try out.
         failures: The folder for Draws that diverge.
         seed: Of the Draws and actions tried.

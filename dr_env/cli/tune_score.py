@@ -48,7 +48,7 @@ def score(
     """Score a Spec on recordings: errors, coverage of its bands, likelihood.
 
     Args:
-        model: An MJCF file or an installed task.
+        model: An MJCF file, an installed task, or a Python file that holds one.
         spec: The Spec; its middle is the point prediction, its Draws are the ensemble.
         log: The recordings' column map.
         data: The folder of the recordings, by default the column map's.

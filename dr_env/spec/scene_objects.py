@@ -158,8 +158,10 @@ class ObjectClass(Part):
             raise ValueError("expected either a shape or a mesh")
         if self.shape is not None and self.shape not in SHAPES:
             raise ValueError(unknown_name("shape", self.shape, SHAPES))
-        if (self.mesh is None) != (self.units is None):
-            raise ValueError("units: expected with a mesh, m, cm or mm, and with nothing else")
+        if self.mesh is not None and self.units is None:
+            raise ValueError("units: missing; a mesh's numbers are in m, cm or mm")
+        if self.mesh is None and self.units is not None:
+            raise ValueError("units: got some, expected none where there is no mesh")
         if self.size is not None and (self.mesh is not None or len(self.size) not in (1, 3)):
             raise ValueError("size: expected for a shape: one length, or three")
         self._at_least("size", 0, above=True)

@@ -35,7 +35,8 @@ def with_latency(spec: Spec, longest: float, name: str = LATENCY) -> Spec:
         raise DREnvError(f"latency: got {longest:g} s, expected a time above 0")
     if has := delays_of(spec):
         raise DREnvError(
-            f"{spec.where(has[0], 'field')}: it varies how late actuators act; widen its range instead of adding one"
+            f"{spec.where(has[0], 'field')}: it varies how late actuators act; widen its range instead of adding one "
+            "(leave out --latency)"
         )
     if name in spec.drawn:
         raise DREnvError(f"{spec.where(name)}: '{name}' is what the entry that is added is called; rename this one")

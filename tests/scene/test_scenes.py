@@ -311,7 +311,7 @@ def test_the_grammar_goes_in_and_out_of_yaml_and_follows_the_schema() -> None:
         ("shape: cone, size: -1", r"size: got values from -1, expected above 0"),
         ("shape: cone, size: {type: unifrm}", r"f.yaml:3 scene.objects.a.size.0: .*did you mean 'uniform'"),
         ("shape: cone, copies: 0", r"f.yaml:3 scene.objects.a.copies: got 0"),
-        ("mesh: a.ply", r"units: expected with a mesh"),
+        ("mesh: a.ply", r"units: missing; a mesh.s numbers are in m, cm or mm"),
         ("shape: cone, exponents: [1, 1]", r"exponents: belongs to shape: superquadric"),
         ("shape: cone, colour: red", r"f.yaml:3 scene.objects.a.colour: unknown key"),
     ],
