@@ -237,7 +237,7 @@ def test_a_folder_is_no_place_for_a_spec(folder: Path, tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--seed", -1), "--seed: got -1, expected 0 to 2**64 - 1"),
+        (("--seed", -1), "--seed: got -1, expected a whole number, 0 to 2**64 - 1"),
         (("--seconds", "inf"), "--seconds: got inf, expected a number, at least 0.1"),
     ],
 )
