@@ -92,7 +92,6 @@ def compare(
     count = cores() if workers is None else workers
     protocol = Protocol(
         source=source,
-        target=str(target),
         names=arms,
         labels=labels,
         seeds=seeds,

@@ -42,7 +42,7 @@ _FINE_RATE = 4e-4
 Told = Callable[[str, int, int], None]
 """Told what is being done, how far, and of how much."""
 
-_ALIKE = ("model", "base", "frames", "steps", "size", "target", "tested", "world")  # in what is compared
+_ALIKE = ("model", "base", "frames", "steps", "size", "tested", "world")  # in what is compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Cell:
         frames: rendered images.
         steps: of training.
         size: side of the images that the network takes; 0 for its own.
-        target: name of the target images.
-        tested: of them, how many are judged on.
+        tested: of the target images, how many are judged on.
+        world: what is rendered and the target images, by their content.
     """
 
     arm: str
@@ -70,9 +70,8 @@ class Cell:
     frames: int
     steps: int
     size: int
-    target: str
     tested: int
-    world: str = ""  # known by what is rendered and what it is judged on
+    world: str
 
     @property
     def name(self) -> str:
@@ -86,7 +85,6 @@ class Protocol:
 
     Attributes:
         source: what renders training images, under the Spec that worlds are made of.
-        target: what to call the target's images.
         names: of arms; empty for all.
         labels: numbers of labelled target images.
         seeds: trainings of each.
@@ -99,7 +97,6 @@ class Protocol:
     """
 
     source: SourceRequest
-    target: str
     names: tuple[str, ...] = ()
     labels: tuple[int, ...] = (5, 20, 100)
     seeds: int = 3
@@ -173,7 +170,7 @@ class Comparison:
         """All cells, seed by seed, so that what has run at any time is balanced."""
         p = self.protocol
         return [
-            Cell(name, k, seed, p.model, p.base, p.frames, p.steps, p.size, p.target, p.tested, self._world)
+            Cell(name, k, seed, p.model, p.base, p.frames, p.steps, p.size, p.tested, self._world)
             for seed in range(p.seeds)
             for name, arm in p.arms.items()
             for k in (p.labels if arm.labels else (0,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Images:
 def protocol(**changed: object) -> Protocol:
     given = {"names": ("plain", "hybrid", "target"), "labels": (5,), "seeds": 1, "base": "plain", "frames": 12, "steps": 10,
              "size": 32, "tested": 10, "threads": 1} | changed  # fmt: skip
-    return Protocol(source(), "there", **given)  # type: ignore[arg-type]
+    return Protocol(source(), **given)  # type: ignore[arg-type]
 
 
 def test_every_arm_is_trained_once_and_judged_on_the_same_images(target: Images, tmp_path: Path) -> None:
@@ -49,6 +50,11 @@ def test_every_arm_is_trained_once_and_judged_on_the_same_images(target: Images,
     assert len(objects) == 1 and objects.pop() > 10
     assert len({tuple(result["images"]) for result in results}) == 1
     assert all(max(result["images"]) < 10 for result in results)
+    # the target is known by its images, wherever they lie
+    moved = tmp_path / "moved"
+    shutil.copytree(str(target.name).partition("/bop")[0], moved)
+    assert Comparison(tmp_path, protocol(), open_images(moved), untuned).left() == []
+    assert all(str(moved.parent) not in path.read_text() for path in (tmp_path / "cells").iterdir())
     # another comparison in the folder finds the rendered images, and trains what is new alone
     wider = Comparison(tmp_path, protocol(labels=(5, 8)), target, untuned)
     assert [(cell.arm, cell.labels) for cell in wider.left()] == [("hybrid", 8), ("target", 8)]
