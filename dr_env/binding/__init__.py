@@ -14,7 +14,7 @@ from dr_env.binding.looks import propose_looks
 from dr_env.binding.offers import Offer, offers, propose
 from dr_env.binding.plan import Plan, bind
 from dr_env.binding.rows import BatchRows, Rows
-from dr_env.binding.simulations import DIVERGED, is_more_than_state, unheard
+from dr_env.binding.simulations import DIVERGED, is_more_than_state, make_batch, unheard
 from dr_env.binding.textures import image_files, read_image
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "in_time",
     "is_more_than_state",
     "limited",
+    "make_batch",
     "object_names",
     "offers",
     "propose",

@@ -13,7 +13,7 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import compile_model, is_more_than_state, offers
+from dr_env.binding import compile_model, make_batch, offers
 from dr_env.envs.randomization import as_spec
 from dr_env.envs.registration import make_task
 from dr_env.envs.task import Task
@@ -211,7 +211,7 @@ def _engine_share(env: VectorEnv, actions: Actions, steps: int) -> float:
 def _engine(env: VectorEnv, actions: Actions) -> Callable[[int], float]:
     """Measures `Batch.step` alone over so many steps, with an environment's models, states and controls."""
     simulations = env._batch
-    engine = batch.Batch(simulations.get_model(0), env.num_envs, persistent=is_more_than_state(env.model))
+    engine = make_batch(simulations.get_model(0), env.num_envs)
     for field in batch.MODEL_FIELDS:
         if (rows := simulations.expanded(field)) is not None:
             engine.expand(field)[:] = rows

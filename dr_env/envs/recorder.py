@@ -6,8 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.binding import HELD, BatchRows, build_model, compile_model
-from dr_env.envs.batches import make_batch
+from dr_env.binding import HELD, BatchRows, build_model, compile_model, make_batch
 from dr_env.envs.forces import FIELD
 from dr_env.envs.initial import InitialState
 from dr_env.envs.registration import make_task

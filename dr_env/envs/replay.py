@@ -10,9 +10,8 @@ import numpy as np
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import HELD, BatchRows, Build, Plan, in_time, unheard
+from dr_env.binding import HELD, BatchRows, Build, Plan, in_time, make_batch, unheard
 from dr_env.envs.activation import Activations
-from dr_env.envs.batches import make_batch
 from dr_env.envs.commands import Commands
 from dr_env.envs.readings import Readings
 from dr_env.envs.values import Values

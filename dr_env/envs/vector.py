@@ -13,8 +13,7 @@ from gymnasium.vector.utils import batch_space
 from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import DIVERGED, BatchRows, Plan, build_model, compile_model
-from dr_env.envs.batches import make_batch
+from dr_env.binding import DIVERGED, BatchRows, Plan, build_model, compile_model, make_batch
 from dr_env.envs.forces import FIELD, with_external_forces
 from dr_env.envs.goals import compute_reward
 from dr_env.envs.infos import Info, draw_info, final_info, step_info

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import shutil
@@ -21,6 +20,7 @@ from dr_env.export.bop_read import IMAGES, BopDataset, BopImage
 from dr_env.export.example import Example
 from dr_env.export.layout import Layout
 from dr_env.export.pose_scene import PoseScene
+from dr_env.export.store import checksum
 from dr_env.export.validate.findings import load_json
 from dr_env.export.writers.base import compact, write_by_key
 from dr_env.export.writers.bop import infos
@@ -123,12 +123,8 @@ def _inputs(data: BopDataset, renderer: str) -> dict[str, str]:
     """What labels depend on: the renderer, the dataset's folder, and digests of its files by name."""
     files = [scene / name for scene in data.scenes for name in ("scene_gt.json", "scene_camera.json")]
     files += [path for path in [data.root / "camera.json", *sorted(data.models_folder.iterdir())] if path.is_file()]
-    digests = {path.relative_to(data.root).as_posix(): _digest(path) for path in files}
+    digests = {path.relative_to(data.root).as_posix(): checksum(path.read_bytes()) for path in files}
     return {"dataset": str(data.root.resolve()), "renderer": renderer, **digests}
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _scene(data: BopDataset, scene: PoseScene, folder: Path, images: list[BopImage], target: Path) -> int:

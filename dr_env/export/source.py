@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from dr_env.binding import Plan
 from dr_env.envs import is_task_file
+from dr_env.envs.keys import check_seed
 from dr_env.errors import DREnvError
 from dr_env.export.catalogue import LabelClass
 from dr_env.records import Frame
@@ -94,8 +95,7 @@ class SourceRequest:
                 f"task: got {self.task!r}, expected an installed task or an MJCF file; pictures are of a model, and a "
                 "dataset can be made again without running code that it names"
             )
-        if not 0 <= self.seed < 2**64:
-            raise DREnvError(f"seed: got {self.seed}, expected 0 to 2**64 - 1")
+        check_seed(self.seed)
         if self.steps < 0 or not self.jitter >= 0:
             raise DREnvError(f"steps, jitter: got {self.steps} and {self.jitter}, expected 0 or more")
 

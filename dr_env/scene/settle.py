@@ -6,10 +6,9 @@ import dataclasses
 
 import mujoco
 import numpy as np
-from mujoco import batch
 from numpy.typing import NDArray
 
-from dr_env.binding import is_more_than_state
+from dr_env.binding import make_batch
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.intp]
@@ -48,7 +47,7 @@ def settle(model: mujoco.MjModel, qpos: Array, bodies: Ids, floors: Array, threa
         threads: C++ threads.
     """
     count = len(qpos)
-    simulations = batch.Batch(model, count, min(threads, count), is_more_than_state(model))
+    simulations = make_batch(model, count, threads, name="scenes")
     positions, speeds, centres = (simulations.bind(name) for name in ("qpos", "qvel", "xipos"))
     joints = model.body_jntadr[bodies]
     where = model.jnt_qposadr[joints][:, None] + np.arange(7)  # (k, 7)

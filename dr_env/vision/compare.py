@@ -26,6 +26,7 @@ from dr_env.vision.evaluate import examine
 from dr_env.vision.few import FEWEST, Few
 from dr_env.vision.hooks import Hook
 from dr_env.vision.images import open_images
+from dr_env.vision.known import identity
 from dr_env.vision.part import Part
 from dr_env.vision.refine import REFUSED, RefineSettings, refine
 from dr_env.vision.rendered import RenderedImages
@@ -163,7 +164,7 @@ class Comparison:
         self._pool = Part(target, sorted(order[:rest].tolist()), f"{target.name}, the others")
         self._seen = Part(target, self._pool.rows, f"{target.name}, the others, unlabelled", labelled=False)
         self.target = target
-        known = json.dumps([dataclasses.asdict(protocol.source), getattr(target, "identity", ""), len(target)])
+        known = json.dumps([dataclasses.asdict(protocol.source), identity(target), len(target)])
         self._world = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
 
     def cells(self) -> list[Cell]:
