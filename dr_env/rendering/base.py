@@ -17,9 +17,6 @@ from dr_env.spatial import Intrinsics
 KINDS = ("rgb", "depth", "geom", "normals")
 """What a renderer can be asked for."""
 
-RENDERERS = ("classic", "filament", "mitsuba")
-"""What draws."""
-
 MOST = 16384
 """Pixels of an image's side, at most; more do not fit into a framebuffer."""
 
@@ -110,29 +107,3 @@ def check_size(width: int, height: int) -> None:
     """Raises DREnvError for sizes of images that no renderer can hold."""
     if not (1 <= width <= MOST and 1 <= height <= MOST):
         raise DREnvError(f"width, height: got {width} x {height}, expected 1 to {MOST} pixels each")
-
-
-def make_renderer(name: str, model: mujoco.MjModel, width: int, height: int) -> Renderer:
-    """A renderer by name: "classic" (OpenGL, fast), "filament" (physically based, Vulkan) or "mitsuba" (path traced).
-
-    "mitsuba:128" takes 128 samples a pixel, "mitsuba" 32.
-
-    Raises:
-        DREnvError: for an unknown name, or, naming the packages to install, when this machine cannot run it.
-    """
-    if name == "classic":
-        from dr_env.rendering.classic import ClassicRenderer
-
-        return ClassicRenderer(model, width, height)
-    if name == "filament":
-        from dr_env.rendering.filament import FilamentRenderer
-
-        return FilamentRenderer(model, width, height)
-    kind, _, samples = name.partition(":")
-    if kind == "mitsuba":
-        from dr_env.rendering.mitsuba import SAMPLES, MitsubaRenderer
-
-        if samples and not samples.isdecimal():
-            raise DREnvError(f"renderer: got {name!r}, expected a number of samples a pixel, such as mitsuba:64")
-        return MitsubaRenderer(model, width, height, samples=int(samples) if samples else SAMPLES)
-    raise DREnvError(f"renderer: {unknown_name('renderer', name, RENDERERS)}")
