@@ -168,20 +168,32 @@ class Sequences:
 
     def __init__(self, name: str, num_envs: int) -> None:
         self._name = np.uint64(digest("sequence", name))
+        self._keys = np.zeros((3, num_envs), np.uint64)
+        self._fresh = np.ones(num_envs, bool)  # begun, and not read yet: most sequences never are
         self._start = np.zeros(num_envs, np.uint64)
         self._stride = np.ones(num_envs, np.uint64)
 
     def begin(self, ids: NDArray[np.intp], seeds: Words, environments: Words, episodes: Words) -> None:
         """Starts the sequences of new episodes of the environments `ids`; the keys are those of all environments."""
-        key = _mixed(self._name ^ seeds[ids])
-        key = _mixed(key ^ environments[ids])
-        key = _mixed(key ^ episodes[ids])
-        self._start[ids] = key
-        self._stride[ids] = _mixed(key ^ _GOLDEN) | np.uint64(1)
+        for held, key in zip(self._keys, (seeds, environments, episodes), strict=True):
+            held[ids] = key[ids]
+        self._fresh[ids] = True
 
     def words(self, ids: NDArray[np.intp], places: Words) -> Words:
         """The words at `places`, (len(ids), k), of the environments' sequences."""
+        fresh = ids[self._fresh[ids]]
+        if len(fresh):
+            self._key(fresh)
         return _mixed(self._start[ids, None] + (places + np.uint64(1)) * self._stride[ids, None])
+
+    def _key(self, ids: NDArray[np.intp]) -> None:
+        seeds, environments, episodes = self._keys[:, ids]
+        key = _mixed(self._name ^ seeds)
+        key = _mixed(key ^ environments)
+        key = _mixed(key ^ episodes)
+        self._start[ids] = key
+        self._stride[ids] = _mixed(key ^ _GOLDEN) | np.uint64(1)
+        self._fresh[ids] = False
 
 
 def _mixed(x: Words) -> Words:

@@ -81,7 +81,7 @@ def test_generators_are_functions_of_their_key() -> None:
 def test_sequences_known_answers() -> None:
     # the first outputs of SplitMix64 for the seed 1234567, published with the reference implementation's ports
     sequence = Sequences("any", 1)
-    sequence._start[:], sequence._stride[:] = 1234567, 0x9E3779B97F4A7C15
+    sequence._start[:], sequence._stride[:], sequence._fresh[:] = 1234567, 0x9E3779B97F4A7C15, False
     words = sequence.words(np.array([0]), np.arange(5, dtype=np.uint64))
     expected = [
         6457827717110365317,

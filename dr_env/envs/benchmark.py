@@ -36,8 +36,8 @@ def vector(task_name: str) -> dict[str, Any]:
 
     Ratios are medians of the rounds' own, so that what else a machine does meanwhile hits both sides alike.
 
-    Ours: 512 environments under the task's own Spec, each redrawn once (or, where its episodes end sooner,
-    more often) in a measurement, and the same with noise, delays and pushes added where the Spec has none. The
+    Ours: 512 environments under the task's own Spec, with as many new episodes as its own length of episodes makes
+    (or, where they end sooner, more), and the same with noise, delays and pushes added where the Spec has none. The
     engine: `Batch.step` alone with the same actions from the same states, on the nominal model and, since a randomized
     model may be slower to simulate (delays, friction, harder contacts), on each environment's own (`_same`).
     `engine_share` is how much of our time `Batch.step` took. The rivals: Gymnasium's vector modes, for tasks that
@@ -52,7 +52,7 @@ def vector(task_name: str) -> dict[str, Any]:
     engine = _engine(nominal, actions)
     steps = _steps(engine, task)
     envs = {
-        name: VectorEnv(task, _ENVS, randomization, max_episode_steps=steps)
+        name: VectorEnv(task, _ENVS, randomization)
         for name, randomization in (("env", spec), ("disturbed", disturbed(spec, task)))
     }
     rivals = {
@@ -180,13 +180,21 @@ def _timed(action: Callable[[], object]) -> float:
 
 
 def _env_rate(env: VectorEnv, actions: Actions, steps: int) -> float:
+    return env.num_envs * steps / _env_seconds(env, actions, steps)
+
+
+def _env_seconds(env: VectorEnv, actions: Actions, steps: int) -> float:
+    """How long so many steps take: without the end of whole episodes, and their share of one step that ends all."""
     env.reset(seed=0)
 
     def run() -> None:
         for i in range(steps):
             env.step(actions[i % len(actions)])
 
-    return env.num_envs * steps / _timed(run)
+    plain = _timed(run)
+    env._elapsed[:] = env.max_episode_steps - 1
+    ending = _timed(lambda: env.step(actions[0])) - plain / steps
+    return plain + ending * steps / env.max_episode_steps
 
 
 def _engine_share(env: VectorEnv, actions: Actions, steps: int) -> float:
@@ -203,9 +211,9 @@ def _engine_share(env: VectorEnv, actions: Actions, steps: int) -> float:
             inside += time.perf_counter() - began
 
     env._batch.step = step
-    seconds = env.num_envs * steps / _env_rate(env, actions, steps)
+    seconds = _env_seconds(env, actions, steps)
     env._batch.step = plain
-    return inside / seconds
+    return inside * steps / (steps + 1) / seconds
 
 
 def _engine(env: VectorEnv, actions: Actions) -> Callable[[int], float]:
@@ -233,9 +241,9 @@ def _engine(env: VectorEnv, actions: Actions) -> Callable[[int], float]:
 
 
 def _steps(engine: Callable[[int], float], task: Task) -> int:
-    """How many steps the engine takes in one measurement's time, at most an episode's."""
+    """How many steps the engine takes in one measurement's time, less than an episode's."""
     engine(10)
-    return int(np.clip(_SECONDS * engine(20) / _ENVS, 25, task.max_episode_steps))
+    return int(np.clip(_SECONDS * engine(20) / _ENVS, 25, task.max_episode_steps - 1))
 
 
 def _rival_rate(rival: gym.vector.VectorEnv[Any, Any, Any]) -> float:

@@ -108,9 +108,11 @@ class ObservationSensor:
         """Readings of the environments `ids` for their observations, (len(ids), size)."""
         if not self.active:
             return observations
-        value = {name: self._numbers(name)[ids] for name in EFFECTS}
+        rows = slice(None) if len(ids) == len(self._fresh) else ids
+        value = {name: self._numbers(name)[rows] for name, on in self._active.items() if on}
         reading = self._delayed(observations, ids) if self._active["delay"] else observations.copy()
-        reading += value["bias"]
+        if self._active["bias"]:
+            reading += value["bias"]
         if self._active["walk"]:
             step = value["walk"] * math.sqrt(self._dt) * self._blocks["walk"].next(ids)
             self._walk[ids] += np.where(self._fresh[ids, None], 0.0, step)
@@ -139,4 +141,4 @@ class ObservationSensor:
         self._history[ids, now % length] = observations
         self._time[ids] += 1
         past = (now[:, None] - self._steps(ids)) % length
-        return np.take_along_axis(self._history[ids], past[:, None, :], axis=1)[:, 0]
+        return np.asarray(self._history[ids[:, None], past, np.arange(past.shape[1])])
