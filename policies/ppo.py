@@ -139,7 +139,7 @@ class PPOTrainer:
         finally:
             env.close()
         if callback.stopped:
-            raise KeyboardInterrupt(f"stopped at {callback.updated_steps:,} steps; go on with --resume {run.folder}")
+            raise KeyboardInterrupt(f"stopped at {callback.updated_steps:,} steps")
 
     def load(self, run: Path) -> TrainedPolicy:
         """Reads the policy of a run's last checkpoint, its normaliser frozen."""
@@ -384,8 +384,8 @@ class _Interrupts:
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._stop)
+            heard = (n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN)
+            self._previous = {number: signal.signal(number, self._stop) for number in heard}
 
     def _stop(self, number: int, frame: object) -> None:
         self._callback.stopped = True

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from dr_env import Draw, DREnvError, VectorEnv
@@ -56,10 +57,7 @@ class SB3VecEnv(VecEnv):
 
     def reset(self) -> VecEnvObs:
         """Starts new episodes everywhere."""
-        options = [given for given in self._options if given]
-        if any(given != options[0] for given in options):
-            raise DREnvError(f"options: got {options}, expected the same for all environments of a batch")
-        observations, _ = self.env.reset(seed=self._seeds[0], options=options[0] if options else None)
+        observations, _ = self.env.reset(seed=self._seeds[0], options=_together(self._options))
         self._reset_seeds()
         self._reset_options()
         self._returns[:] = 0
@@ -147,8 +145,19 @@ class SB3VecEnv(VecEnv):
     def env_is_wrapped(
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """Never: a batch is not made of wrapped environments."""
-        return [False] * self._count(indices)
+        """As if by SB3's Monitor, since infos have `episode`; by nothing else."""
+        return [issubclass(wrapper_class, Monitor)] * self._count(indices)
+
+
+def _together(options: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """SB3's options, one for each environment, as a batch takes them."""
+    first = options[0]
+    if all(each is first for each in options):  # given once for all
+        return first or None
+    if any(each.keys() != first.keys() for each in options):
+        keys = sorted({"{" + ", ".join(each) + "}" for each in options})
+        raise DREnvError(f"options: got {' and '.join(keys)}, expected the same keys for all environments of a batch")
+    return {key: [each[key] for each in options] for key in first} or None
 
 
 def _float32(observation: Any) -> Any:

@@ -98,6 +98,8 @@ def export(
         try:
             done = run(request, out, workers=count, overwrite=overwrite, progress=told)
         except KeyboardInterrupt:
+            if not out.exists():
+                raise KeyboardInterrupt("stopped before anything was made") from None
             how = "the same command without --overwrite" if overwrite else "the same command"
             raise KeyboardInterrupt(f"stopped; what is done is kept in {out}: {how} goes on") from None
     _tell(done, out)

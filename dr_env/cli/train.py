@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,7 +57,7 @@ def train(
             raise DREnvError("--resume: goes on as the run began; only --steps, --quiet and a task's file go with it")
         if task is not None:
             made = make_task(task)
-        done = trainer.resume(resume, steps, quiet)
+        done = _told(lambda: trainer.resume(resume, steps, quiet), resume)
     else:
         if task is None:
             raise DREnvError("expected a task, such as `dr-env train half_cheetah`, or --resume RUN")
@@ -76,12 +77,20 @@ def train(
             overwrite=overwrite,
             quiet=quiet,
         )
-        done = trainer.train(request)
+        done = _told(lambda: trainer.train(request), request.run)
     hint = ""
     if task is not None:
         hint += f" --task {task}" if is_task_file(task) else ""
         hint += "" if made.file("target.yaml").exists() else " --target TARGET.yaml"
     print(f"trained: {done}\nevaluate it with: dr-env evaluate {done}{hint}")
+
+
+def _told(train: Callable[[], Path], run: Path) -> Path:
+    """Trains; who stops it hears how to go on."""
+    try:
+        return train()
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"{stop}; go on with --resume {run}" if str(stop) else "") from None
 
 
 def read_settings(pairs: tuple[str, ...]) -> dict[str, Any]:

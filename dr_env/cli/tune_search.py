@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import multiprocessing
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -236,23 +237,34 @@ def note_of(error: Exception) -> str:
 
 
 def _worker(folder: Path, budget: int, threads: int, task: str | None) -> None:
-    """`work` in a process of its own: an error is one line."""
+    """`work` in a process of its own: an error is one line, and who started it decides when it stops."""
     try:
         if task is not None:
             task_name(task)
         work(folder, budget, threads, True)
     except DREnvError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _share(folder: Path, budget: int, workers: int, threads: int, task: str | None) -> None:
     """Works on a study in several processes."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_worker, args=(folder, budget, threads, task)) for _ in range(workers)]
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which they inherit
     for process in processes:
         process.start()
-    for process in processes:
-        process.join()
+    signal.signal(signal.SIGINT, heard)
+    try:
+        for process in processes:
+            process.join()
+    except KeyboardInterrupt:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+        raise KeyboardInterrupt("stopped; the same command goes on") from None
     failed = sum(process.exitcode != 0 for process in processes)
     if failed == workers:
         raise DREnvError(f"{folder}: all {workers} workers stopped with an error; the study is intact")

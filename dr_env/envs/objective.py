@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dr_env.envs.registration import make_task
 from dr_env.envs.rollout import rollout
-from dr_env.envs.trainer import TrainRequest, make_trainer
+from dr_env.envs.trainer import Trainer, TrainRequest, make_trainer
 from dr_env.envs.vector import VectorEnv
 from dr_env.errors import DREnvError, StorageError
 from dr_env.rng import digest
@@ -47,14 +47,19 @@ class Objective:
         """
         trainer = make_trainer(self.algorithm)
         began = time.perf_counter()
-        request = self._request(spec, run, warm_start)
         try:
-            trainer.resume(run, None, self.quiet)
+            self._go_on(trainer, self._request(spec, run, warm_start))
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; the same command goes on") from None
+        return trainer.load(run).steps, time.perf_counter() - began
+
+    def _go_on(self, trainer: Trainer, request: TrainRequest) -> None:
+        try:
+            trainer.resume(request.run, None, self.quiet)
         except StorageError:
             raise
         except DREnvError:  # nothing there yet, or nothing whole
             trainer.train(request)
-        return trainer.load(run).steps, time.perf_counter() - began
 
     def _request(self, spec: Spec, run: Path, warm_start: Path | None = None) -> TrainRequest:
         return TrainRequest(

@@ -13,7 +13,7 @@ from gymnasium.wrappers import AddRenderObservation
 from numpy.typing import NDArray
 
 from dr_env.envs.env import Env
-from dr_env.envs.infos import Info, final_info
+from dr_env.envs.infos import Info, draw_info, final_info
 from dr_env.envs.vector import VectorEnv
 from dr_env.envs.view import Observation
 from dr_env.errors import DREnvError, unknown_name
@@ -94,8 +94,9 @@ class PixelVectorEnv(gym.vector.VectorWrapper):
         over = np.flatnonzero(terminated | truncated)
         if len(over):
             info.update(final_info(self._shown(observations), self.env.columns, over, info, self.num_envs))
-            observations, begun = self.env.reset(options={"reset_mask": terminated | truncated})
-            info.update(begun)
+            observations, _ = self.env.reset(options={"reset_mask": terminated | truncated})
+            new = np.union1d(over, np.flatnonzero(info.get("_dr", False)))  # those that were drawn again go on
+            info.update(draw_info(self.env.columns, new, self.num_envs))
             self._look(over, first=True)
         return self._shown(observations), rewards, terminated, truncated, info
 

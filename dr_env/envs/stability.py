@@ -23,6 +23,7 @@ Progress = Callable[[int, int], None]
 
 _STEPS = 1000
 _BLAMED = 8  # failures that are looked into
+_TOGETHER = 2048  # Draws that are simulated at once
 _BUILDS = 8  # models that are compiled where the Spec has a part in that
 
 
@@ -52,30 +53,39 @@ def try_out(
         spec: what varies.
         draws: how many Draws.
         seed: of Draws and actions.
-        progress: told (steps, steps of an episode) now and then.
+        progress: told (steps done, steps in all) now and then.
 
     Returns:
         The acceptance rate, the first failures, and how many there were.
     """
     builds = min(draws, _BUILDS) if compiled_names(spec) else 1
+    parts = [
+        (build, range(first, min(first + _TOGETHER, count)))
+        for build in range(builds)
+        for count in (len(range(build, draws, builds)),)
+        for first in range(0, count, _TOGETHER)
+    ]
     accepted = 0.0
     found: list[Failure] = []
     failed = 0
-    for build in range(builds):
-        count = len(range(build, draws, builds))
-        seeds = [digest("try", seed, build, i) >> 1 for i in range(count)]
-        env = VectorEnv(task, count, spec, flat_goal=True, compile_from=digest("try", seed, build) >> 1)
+    for place, (build, numbers) in enumerate(parts):
+        seeds = [digest("try", seed, build, i) >> 1 for i in numbers]
+        env = VectorEnv(task, len(seeds), spec, flat_goal=True, compile_from=digest("try", seed, build) >> 1)
         env.reset(seed=seeds)
-        drawn = env.draws
-        ended = _run(env, _actions(env, seed), progress)
-        accepted += env.acceptance_rate * count / draws
+        drawn, actions = env.draws, _actions(env, digest("try", seed, numbers.start))
+        ended = _run(env, actions, progress and _part(progress, place, len(parts)))
+        accepted += env.acceptance_rate * len(seeds) / draws
         rows = np.flatnonzero(ended >= 0).tolist()
         failed += len(rows)
-        for i in rows[: max(1, _BLAMED // builds)]:
-            actions = _actions(env, seed)[:, i : i + 1]
+        for i in rows[: min(max(1, _BLAMED // len(parts)), _BLAMED - len(found))]:
             seconds = float(ended[i]) * env.task.dt
-            found.append(Failure(drawn[i], seconds, _blame(task, spec, drawn[i], seeds[i], actions)))
+            found.append(Failure(drawn[i], seconds, _blame(task, spec, drawn[i], seeds[i], actions[:, i : i + 1])))
     return accepted, found, failed
+
+
+def _part(progress: Progress, place: int, parts: int) -> Progress:
+    """Told of one of many parts, tells of them all."""
+    return lambda done, steps: progress(place * steps + done, parts * steps)
 
 
 def _actions(env: VectorEnv, seed: int) -> NDArray[np.float32]:

@@ -45,6 +45,11 @@ class Task(ABC):
     """The Gymnasium environment that the task equals under an empty Spec, if there is one."""
     goal: ClassVar[int] = 0
     """How many numbers a goal has; then an observation ends with the achieved and the desired goal."""
+    goal_offsets: ClassVar[int] = 0
+    """How many numbers before the goals follow from them, such as the way from one to the other.
+
+    The goal-conditioned form leaves them out: hindsight replaces goals, and would not replace them.
+    """
     shaped: ClassVar[bool] = False
     """Whether rewards have a term `reward_shaping` beside what goals decide."""
     camera: ClassVar[str | None] = None

@@ -130,7 +130,7 @@ class VectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.float32], NDArray[A
         self._ctrl = self._batch.bind("ctrl")
 
         self.single_action_space = task.action_space(self.model)
-        self._view = View(len(names), task.goal, self.plan, context, flat_goal)
+        self._view = View(len(names), task, self.plan, context, flat_goal)
         self.single_observation_space = self._view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = self._view.batched(num_envs)

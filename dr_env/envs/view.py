@@ -10,6 +10,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from dr_env.binding import Plan
+from dr_env.envs.task import Task
 from dr_env.errors import DREnvError, unknown_name
 from dr_env.records import Columns
 
@@ -24,34 +25,33 @@ class View:
     """Presents flat observations and the Draws behind them.
 
     Without goal and context an observation is one array. A task with a goal gives Gymnasium's
-    goal-conditioned form, {observation, achieved_goal, desired_goal}, unless `flat_goal`. The context,
+    goal-conditioned form, {observation, achieved_goal, desired_goal}, unless `flat_goal`; its `observation` tells
+    nothing of the desired goal. The context,
     the Draw as `Plan.context` scales it, is hidden, appended to the observation (`observed`), or a key
     `context` of its own, for those who may know it (`critic_only`).
 
     Args:
         size: how many numbers a flat observation has; it ends with the achieved and the desired goal.
-        goal: how many numbers a goal has, 0 for tasks without.
+        task: whose goal, if it has one, it is.
         plan: what varies.
         context: hidden, observed or critic_only.
         flat_goal: whether goals stay part of the observation.
     """
 
-    def __init__(self, size: int, goal: int, plan: Plan, context: Context, flat_goal: bool) -> None:
+    def __init__(self, size: int, task: Task, plan: Plan, context: Context, flat_goal: bool) -> None:
         if context not in _CONTEXTS:
             raise DREnvError(f"context: {unknown_name('context', context, _CONTEXTS)}")
         self._plan = plan
         self._appended = context == "observed"
         self._keyed = context == "critic_only"
         self._parts = {"observation": slice(0, size)}
-        if goal and not flat_goal:
-            ends = size - 2 * goal, size - goal, size
-            self._parts = dict(
-                zip(
-                    ("observation", "achieved_goal", "desired_goal"),
-                    (slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])),
-                    strict=True,
-                )
-            )
+        if task.goal and not flat_goal:
+            achieved, desired = size - 2 * task.goal, size - task.goal
+            self._parts = {
+                "observation": slice(0, achieved - task.goal_offsets),
+                "achieved_goal": slice(achieved, desired),
+                "desired_goal": slice(desired, size),
+            }
         sizes = {name: part.stop - part.start for name, part in self._parts.items()}
         if self._appended:
             sizes["observation"] += plan.context_size

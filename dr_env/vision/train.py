@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,12 @@ class TrainSettings:
         if self.held_out > 0.9:
             raise DREnvError(f"held_out: got {self.held_out}, expected a share of up to 0.9")
 
+    @property
+    def emulates(self) -> bool:
+        """Whether the processor that trains has no bfloat16 and nothing that is quick at imitating it."""
+        on_cpu = self.device == "cpu" or not torch.cuda.is_available()
+        return on_cpu and self.precision == "bfloat16" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -147,6 +154,8 @@ def train(
         estimator.load_state_dict(trained.state_dict())
         estimator.trained_on = trained.trained_on
         return out
+    if settings.emulates:
+        print("bfloat16 is emulated on this processor, and takes many times as long as float32", file=sys.stderr)
     estimator.trained_on = (*(() if fresh else estimator.trained_on), *map(seen, data))
     threads = torch.get_num_threads()
     try:

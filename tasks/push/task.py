@@ -38,6 +38,7 @@ class Push(Manipulation):
 
     name = "push"
     goal = 2
+    goal_offsets = 2
     shaped = True
     max_episode_steps = 100
     home = _HOME

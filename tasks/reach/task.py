@@ -27,6 +27,7 @@ class Reach(Manipulation):
 
     name = "reach"
     goal = 3
+    goal_offsets = 3
     home = _HOME
     workspace = _WORKSPACE
 

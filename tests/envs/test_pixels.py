@@ -100,6 +100,30 @@ def test_stacks_and_resets() -> None:
 
 
 @needs_gl
+def test_what_is_drawn_again_is_told_beside_what_ends() -> None:
+    """`info["dr"]` marks environments that go on under another Draw also in steps in which others end."""
+    often = entry({"geom": "*"}, "rgb", "set", type="uniform", low=0, high=1)
+    spec = spec_of(colour={**often, "trigger": "step"})
+    plain = make_vector_env(task="inverted_pendulum", num_envs=3, randomization=spec, max_episode_steps=4)
+    seeing = make_vector_env(
+        task="inverted_pendulum", num_envs=3, randomization=spec, max_episode_steps=4, observation="dict", **SIZE
+    )
+    for env in (plain, seeing):
+        env.reset(seed=0)
+        env.unwrapped.reset(options={"reset_mask": np.array([True, False, False])})
+    plain._elapsed[0] = seeing.env._elapsed[0] = 2  # type: ignore[attr-defined]
+    both = 0
+    for _ in range(4):
+        (*_, truncated, info), (*_, seen) = (env.step(np.zeros((3, 1), np.float32)) for env in (plain, seeing))
+        changed = info.get("_dr", np.zeros(3, bool))
+        assert (changed == seen.get("_dr", False)).all()
+        assert not changed.any() or (info["dr"]["colour"] == seen["dr"]["colour"]).all()
+        both += truncated.any() and (changed & ~truncated).any()
+    assert both
+    seeing.close()
+
+
+@needs_gl
 def test_the_camera_has_its_sensor() -> None:
     """Noise is keyed: the same for one environment and many, another in each step, and off without the entry."""
     camera = make_task("reach").camera

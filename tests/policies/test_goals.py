@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from stable_baselines3 import SAC, HerReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -60,3 +61,20 @@ def test_hindsight_experience_replay_works_on_them() -> None:
     assert isinstance(model.replay_buffer, HerReplayBuffer)
     rewards = model.replay_buffer.sample(200).rewards.numpy()
     assert (rewards < 0).all() and (rewards > -1).any() and (rewards < -1).any()
+
+
+@pytest.mark.parametrize("task", ["reach", "push"])
+def test_the_observation_tells_nothing_of_the_desired_goal(task: str) -> None:
+    """Hindsight replaces `desired_goal` alone; in one array the numbers that follow from it come before it."""
+    env = make_vector_env(task=task, num_envs=3)
+    idle = np.zeros(env.action_space.shape, np.float32)  # type: ignore[arg-type]
+    goal, seen = env.task.goal, []
+    for moved in (0.0, 0.1):
+        env.reset(seed=4)
+        env._batch.bind("mocap_pos")[:] += moved
+        seen.append(env.step(idle)[0])
+    assert (seen[0]["observation"] == seen[1]["observation"]).all()
+    assert (seen[0]["desired_goal"] != seen[1]["desired_goal"]).all()
+    ways = env._last[:, -3 * goal : -2 * goal]
+    np.testing.assert_allclose(ways, seen[1]["desired_goal"] - seen[1]["achieved_goal"])
+    assert seen[0]["observation"].shape[1] == len(env.task.observation_names(env.model)) - 3 * goal

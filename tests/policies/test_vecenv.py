@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecNormalize
 
 from dr_env import DREnvError, VectorEnv, make_task, make_vector_env
 from policies.vecenv import SB3VecEnv
@@ -47,9 +53,36 @@ def test_attributes_belong_to_the_batch() -> None:
     adapter = SB3VecEnv(make_vector_env(task="hopper", num_envs=3))
     assert adapter.get_attr("render_mode") == [None] * 3
     assert adapter.get_attr("num_envs", [0, 2]) == [3, 3]
-    assert adapter.env_is_wrapped(object) == [False] * 3  # type: ignore[arg-type]
+    assert adapter.env_is_wrapped(gym.wrappers.TimeLimit) == [False] * 3
+    assert adapter.env_is_wrapped(Monitor) == [True] * 3  # infos have `episode`
     with pytest.raises(DREnvError, match="share their attributes"):
         adapter.set_attr("max_episode_steps", 5, indices=[0])
+
+
+def test_evaluation_reads_returns_before_they_are_normalised() -> None:
+    env = VecNormalize(SB3VecEnv(make_vector_env(task="inverted_pendulum", num_envs=2, max_episode_steps=5)))
+    model = PPO("MlpPolicy", env, n_steps=4, batch_size=4, device="cpu", policy_kwargs={"net_arch": [4]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, _ = evaluate_policy(model, env, n_eval_episodes=2)
+    assert mean == 5.0  # a step earns 1
+
+
+def test_options_for_each_environment() -> None:
+    adapter = SB3VecEnv(make_vector_env(task="hopper", num_envs=3, randomization="default"))
+    adapter.reset()
+    draws = adapter.env.draws
+    adapter.reset()
+    assert adapter.env.draws != draws
+    adapter.set_options([{"draw": draw} for draw in draws])
+    adapter.reset()
+    assert adapter.env.draws == draws
+    adapter.set_options({"draw": draws[1]})
+    adapter.reset()
+    assert adapter.env.draws == [draws[1]] * 3
+    adapter.set_options([{"draw": draws[0]}, {}, {}])
+    with pytest.raises(DREnvError, match=r"got \{draw\} and \{\}, expected the same keys"):
+        adapter.reset()
 
 
 def test_actions_without_bounds_are_refused(tmp_path: Path) -> None:
