@@ -7,6 +7,7 @@ the *centre* of the top left pixel. Every function takes leading axes and keeps 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +126,26 @@ def apply(rigid: ArrayLike, points: ArrayLike) -> Array:
     rigid = np.asarray(rigid, np.float64)
     moved = np.asarray(points, np.float64) @ np.swapaxes(rigid[..., :3, :3], -1, -2)
     return np.asarray(moved + rigid[..., None, :3, 3])
+
+
+def still(point: ArrayLike, discrete: ArrayLike, continuous: Sequence[tuple[Array, Array]]) -> Array:
+    """The point (3,) that symmetries leave where it is: the middle of all the places where they take a point.
+
+    Args:
+        point: (3,); where there are no symmetries, that is the answer.
+        discrete: (D, 4, 4) rigid transforms of a group, without the identity.
+        continuous: (axis (3,), offset (3,)) of each axis about which any turn is one.
+    """
+    middle = np.concatenate([np.eye(4)[None], discrete]) @ np.append(np.asarray(point, np.float64), 1.0)
+    middle = middle.mean(axis=0)[:3]
+    # then the nearest point to it on the axis, or where axes meet
+    across = np.zeros((3, 3))
+    wanted = np.zeros(3)
+    for axis, offset in continuous:
+        unit = np.asarray(axis) / np.linalg.norm(axis)
+        across += np.eye(3) - np.outer(unit, unit)
+        wanted += offset - unit * (unit @ offset)
+    return np.asarray(middle + np.linalg.pinv(across) @ (wanted - across @ middle))
 
 
 def box_corners(low: ArrayLike, high: ArrayLike) -> Array:

@@ -39,10 +39,13 @@ _Measure = Callable[[Array, Array, Array, NDArray[np.intp]], Array]
 """Errors (m,) of m estimated and m true poses (m, 4, 4), of points (V, 3), and of the places of these pairs (m,)."""
 
 
-def position_error(estimated: ArrayLike, true: ArrayLike) -> Array:
-    """Distances (n,) in metres between the origins of estimated and true objects."""
-    shift = np.asarray(estimated, np.float64)[:, :3, 3] - np.asarray(true, np.float64)[:, :3, 3]
-    return np.asarray(np.linalg.norm(shift, axis=-1))
+def position_error(estimated: ArrayLike, true: ArrayLike, middle: ArrayLike = (0.0, 0.0, 0.0)) -> Array:
+    """Distances (n,) in metres between where estimated and true objects are.
+
+    `middle` (3,) says which of their points that is: one that no symmetry moves, or poses that look alike differ.
+    """
+    point = np.asarray(middle, np.float64)[None]
+    return np.asarray(np.linalg.norm(apply(estimated, point) - apply(true, point), axis=-1)[:, 0])
 
 
 def rotation_error(estimated: ArrayLike, true: ArrayLike, motions: ArrayLike = IDENTITY) -> Array:

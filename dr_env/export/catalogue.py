@@ -46,6 +46,11 @@ class LabelClass:
         """The middle (3,) of the box around the mesh, m: the origin of BOP's model."""
         return np.asarray((self.vertices.min(axis=0) + self.vertices.max(axis=0)) / 2)
 
+    @property
+    def middle(self) -> Array:
+        """The point (3,) that its symmetries leave where it is, m: of a class without any, the centre."""
+        return spatial.still(self.centre, self.discrete, self.continuous)
+
     def centred(self) -> LabelClass:
         """The same with BOP's origin: the middle of its box."""
         shift = spatial.transform(np.eye(3), self.centre)

@@ -30,7 +30,7 @@ class Glimpses:
 
     Attributes:
         images: (n, h, w, 3) uint8 RGB, as the camera's sensor gives them.
-        positions: by class name, (n, 3) m where the first object of it is to OpenCV's camera, NaN where it is not;
+        positions: by class name, (n, 3) m where the middle of the first object of it is to OpenCV's camera, NaN where it is not;
             empty unless asked for.
     """
 
@@ -116,15 +116,14 @@ class _Open:
 
     def frames(self, spec: Spec, which: range, positions: bool) -> Glimpses:
         source = self._of(spec)
-        centres = {kind.name: np.append(kind.centre, 1.0) for kind in source.classes}
+        middles = {kind.name: np.append(kind.middle, 1.0) for kind in source.classes}
         images, found = [], []
         for index in which:
             frame = source.frame(index, labels=positions)
             images.append(frame.rgb if frame.sensed_rgb is None else frame.sensed_rgb)
             places: dict[str, Array] = {}
             for view in frame.objects:
-                # the middle of its box, which poses of datasets are of
-                places.setdefault(view.class_name, view.camera_from_object[:3] @ centres[view.class_name])
+                places.setdefault(view.class_name, view.camera_from_object[:3] @ middles[view.class_name])
             found.append(places)
         missing = np.full(3, np.nan)
         names = sorted({name for places in found for name in places})

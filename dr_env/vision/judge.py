@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.evaluation import pose, recall
-from dr_env.spatial import Array, Intrinsics, transform
+from dr_env.spatial import Array, Intrinsics, apply, transform
 from dr_env.vision.estimator import Estimate
 from dr_env.vision.samples import Annotation, ObjectModel
 
@@ -135,7 +135,7 @@ def judge(
         model = models[class_id]
         rows = np.flatnonzero(judged.class_id == class_id)
         motions = model.motions(pose.SYMMETRY_STEPS) if rotates and not is_ball(model) else pose.IDENTITY
-        pairs = _pairs(looks, judged, rows, model)
+        pairs = _pairs(looks, judged, rows, model, rotates)
         _judge_class(judged, pairs, model, motions, rotates, looks)
         if depth_of is not None and rotates:
             _judge_depth(judged, rows, pairs, model, looks, depth_of, measured)
@@ -148,7 +148,7 @@ def is_ball(model: ObjectModel) -> bool:
     return any(abs(axis @ axes[0]) < 1 - _ALIKE for axis in axes[1:])
 
 
-def _pairs(looks: Sequence[Look], judged: Judged, rows: NDArray[np.intp], model: ObjectModel) -> _Pairs:
+def _pairs(looks: Sequence[Look], judged: Judged, rows: NDArray[np.intp], model: ObjectModel, rotates: bool) -> _Pairs:
     groups: list[tuple[NDArray[np.intp], list[int], list[float]]] = []
     estimated, true, cameras = [], [], []
     for place, mine in _by_image(judged.look, rows):
@@ -163,10 +163,9 @@ def _pairs(looks: Sequence[Look], judged: Judged, rows: NDArray[np.intp], model:
                 true.append(look.targets[judged.target[row]].camera_from_object)
                 cameras.append(look.intrinsics.K)
     here, there = (np.array(poses, np.float64).reshape(-1, 4, 4) for poses in (estimated, true))
-    if is_ball(model):  # its rotation is whatever it is said to be
-        centre = model.continuous[0][1]
-        middle = here[:, :3, :3] @ centre + here[:, :3, 3]
-        here = transform(there[:, :3, :3], middle - there[:, :3, :3] @ centre)
+    if is_ball(model) or not rotates:  # the rotation is whatever it is said to be
+        middle = apply(here, model.middle[None])[:, 0] if rotates else here[:, :3, 3]
+        here = transform(there[:, :3, :3], middle - there[:, :3, :3] @ model.middle)
     return _Pairs(here, there, np.array(cameras, np.float64).reshape(-1, 3, 3), groups)
 
 
@@ -181,7 +180,7 @@ def _judge_class(
 ) -> None:
     """Fills in the errors of a class, and what passes BOP's thresholds of MSSD and MSPD."""
     a, b, k = pairs.estimated, pairs.true, pairs.cameras
-    surface = pose.mssd(a, b, model.vertices, motions) if rotates else pose.position_error(a, b)
+    surface = pose.mssd(a, b, model.vertices, motions) if rotates else pose.position_error(a, b, model.middle)
     image = pose.mspd(a, b, model.vertices, k, motions) if rotates else np.zeros(len(a))
     chosen: list[int] = []  # of all pairs, those that belong together
     chosen_rows: list[int] = []
@@ -201,7 +200,7 @@ def _judge_class(
             judged.passed["mspd"][rows] = recall.matched(by_image, scores, bounds).mean(1)
         start += len(rows) * len(places)
     a, b, k = a[chosen], b[chosen], k[chosen]
-    judged.errors["position"][chosen_rows] = pose.position_error(a, b)
+    judged.errors["position"][chosen_rows] = pose.position_error(a, b, model.middle)
     if rotates:
         points = model.vertices
         judged.errors["rotation"][chosen_rows] = pose.rotation_error(a, b, motions)

@@ -22,7 +22,7 @@ from dr_env.errors import DREnvError
 from dr_env.spatial import Array, apply, inverse, project, transform
 from dr_env.vision.estimator import Estimate, Estimator, Example, Labels, squeezed, to_images
 from dr_env.vision.layers import Pyramid, bumps, grid
-from dr_env.vision.samples import Annotation, FloatBox, ObjectModel, Sample
+from dr_env.vision.samples import FloatBox, ObjectModel, Sample
 
 _SIGMA = 1.0  # of a taught attention, cells
 _HEAT, _PRESENT = 0.2, 0.1  # weights of attention and presence beside the position, which is in its own spreads
@@ -30,7 +30,7 @@ _LEAST_SPREAD = 0.01  # m, where all training positions are nearly the same
 
 
 class PositionEstimator(Estimator):
-    """The position of each class that an image shows exactly once.
+    """The position of each class that an image shows exactly once: of the point that its symmetries leave where it is.
 
     Output (n, C, 4 + h w): the position in spreads from the mean, the logit of presence, the logarithm of attention.
 
@@ -100,7 +100,8 @@ class PositionEstimator(Estimator):
         world = self._camera(sample) if self.frame == "world" else np.eye(4)
         position, pixel = np.zeros((len(seen), 3)), np.zeros((len(seen), 2))
         for row in np.flatnonzero(known):
-            position[row], pixel[row] = self._label(sample, seen[row][0], world)
+            middle = self.models[seen[row][0].class_id].middle
+            position[row], pixel[row] = self._label(sample, apply(seen[row][0].camera_from_object, middle[None]), world)
         return [
             {
                 "image": squeezed(sample.image, self.size),
@@ -113,13 +114,12 @@ class PositionEstimator(Estimator):
             }
         ]
 
-    def _label(self, sample: Sample, annotation: Annotation, camera_from_world: Array) -> tuple[Array, Array]:
-        """An object's position in the frame that is predicted in, and where its middle is seen."""
-        centre = annotation.camera_from_object[:3, 3]
-        pixel = project(centre[None], sample.intrinsics)[0]
+    def _label(self, sample: Sample, middle: Array, camera_from_world: Array) -> tuple[Array, Array]:
+        """An object's position in the frame that is predicted in, and where its middle (1, 3) is seen."""
+        pixel = project(middle, sample.intrinsics)[0]
         height, width = sample.image.shape[:2]
         place = (pixel + 0.5) * 2 / np.array([width, height]) - 1
-        return apply(inverse(camera_from_world), centre[None])[0], np.nan_to_num(place).clip(-1, 1)
+        return apply(inverse(camera_from_world), middle)[0], np.nan_to_num(place).clip(-1, 1)
 
     def _camera(self, sample: Sample) -> Array:
         if sample.camera_from_world is None:
