@@ -119,3 +119,25 @@ def test_what_an_image_holds_ends_at_its_edges() -> None:
 def test_impossible_cameras_are_refused(make: object, match: str) -> None:
     with pytest.raises(DREnvError, match=match):
         make()  # type: ignore[operator]
+
+
+def _turned(axis: np.ndarray, offset: np.ndarray, angle: float) -> np.ndarray:
+    rotation = sp.quat_to_matrix(sp.axis_angle(axis, angle))
+    return sp.transform(rotation, offset - rotation @ offset)
+
+
+@given(seeds, st.sampled_from([0, 2, 3, 5]), st.integers(0, 2))
+def test_symmetries_leave_a_point_where_it_is(seed: int, order: int, axes: int) -> None:
+    rng = np.random.default_rng(seed)
+    start, offset = rng.normal(size=(2, 3))
+    directions = rng.normal(size=(3, 3))
+    turns = [_turned(directions[2], offset, 2 * np.pi * k / order) for k in range(1, order)]
+    discrete = np.array(turns).reshape(-1, 4, 4) if not axes else np.zeros((0, 4, 4))
+    continuous = [(axis, offset + rng.normal() * axis) for axis in directions[:axes]]
+    point = sp.still(start, discrete, continuous)
+    motions = [*discrete, *(_turned(axis, through, 1.0) for axis, through in continuous)]
+    for motion in motions:
+        np.testing.assert_allclose(sp.apply(motion, point[None])[0], point, atol=1e-8)
+        np.testing.assert_allclose(sp.still(sp.apply(motion, start[None])[0], discrete, continuous), point, atol=1e-8)
+    if not motions:
+        assert (point == start).all()

@@ -30,8 +30,8 @@ class Glimpses:
 
     Attributes:
         images: (n, h, w, 3) uint8 RGB, as the camera's sensor gives them.
-        positions: by class name, (n, 3) m where the middle of the first object of it is to OpenCV's camera, NaN where it is not;
-            empty unless asked for.
+        positions: by class name, (n, 3) m where the middle of the first object of it is to OpenCV's camera, NaN where
+            it is not; empty unless asked for.
     """
 
     images: Pixels

@@ -71,7 +71,7 @@ def test_positions_are_where_the_labels_say(here: Glimpser) -> None:
         for index in range(4):
             frame = source.frame(index)
             (cube,) = (view for view in frame.objects if view.class_name == "cube")
-            assert np.array_equal(seen.positions["cube"][index], cube.camera_from_object[:3, 3])
+            np.testing.assert_allclose(seen.positions["cube"][index], cube.camera_from_object[:3, 3], atol=1e-12)
             assert np.array_equal(seen.images[index], frame.rgb)
     finally:
         source.close()

@@ -11,6 +11,8 @@ import torch
 
 from dr_env.errors import DREnvError
 from dr_env.spatial import apply, axis_angle, inverse, quat_to_matrix, transform
+from dr_env.vision.estimator import Estimate
+from dr_env.vision.judge import Look, judge
 from dr_env.vision.position import PositionEstimator
 from dr_env.vision.samples import Sample
 from tests.vision.world import BOXES, CAMERA_FROM_WORLD, Boxes
@@ -114,3 +116,31 @@ def test_a_model_of_the_world_says_the_same_through_any_camera() -> None:
     unknown = dataclasses.replace(sample, camera_from_world=None)
     assert positions(unknown) == pytest.approx(positions(sample), abs=1e-6)
     assert all(0 < e.score < 1 and e.keypoints is None for e in estimator.estimate(sample))
+
+
+def test_poses_that_look_alike_are_at_one_place() -> None:
+    """A part with a threefold axis that misses its model's origin: one label, one pixel, and no error."""
+    turns = [quat_to_matrix(axis_angle([0.0, 0.0, 1.0], angle)) for angle in (2 * np.pi / 3, 4 * np.pi / 3)]
+    offset = np.array([0.02, 0.01, 0.0])
+    motions = np.array([transform(turn, offset - turn @ offset) for turn in turns])
+    models = {1: dataclasses.replace(BOXES[1], discrete=motions), 2: BOXES[2]}
+    torch.manual_seed(1)
+    estimator = PositionEstimator(models, "camera", 32, 8)
+    sample = Boxes(1, size=32, turned=True)[0]
+    one, other = sample.annotations
+    seen = []
+    for motion in (np.eye(4), *motions):
+        pose = one.camera_from_object @ motion
+        alike = dataclasses.replace(sample, annotations=(dataclasses.replace(one, camera_from_object=pose), other))
+        (example,) = estimator.examples(alike, RNG)
+        seen.append(example)
+        said = (Estimate(1, transform(np.eye(3), example["position"][0]), 1.0),)
+        turned = (Estimate(1, one.camera_from_object, 1.0),)
+        for estimates, rotates in ((said, False), (turned, True)):
+            look = Look(0, 0, 0, sample.intrinsics, alike.annotations[:1], estimates, 0.0)
+            assert judge([look], models, rotates).errors["position"] == pytest.approx([0.0], abs=1e-7)
+    for each in seen[1:]:
+        assert each["position"] == pytest.approx(seen[0]["position"], abs=1e-6)
+        assert each["pixel"] == pytest.approx(seen[0]["pixel"], abs=1e-5)
+    middle = apply(one.camera_from_object, offset[None])[0]
+    assert seen[0]["position"][0] == pytest.approx(middle, abs=1e-6)
