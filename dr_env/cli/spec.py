@@ -17,6 +17,7 @@ from dr_env.envs import try_out
 from dr_env.envs.keys import check_seed
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
+from dr_env.scene import Scenes
 from dr_env.spec import Entry, Spec, json_schema
 
 
@@ -28,7 +29,7 @@ def check(
     failures: Path = Path("failures"),
     seed: int = 0,
 ) -> None:
-    """Check a Spec file; with a model also that every name and range fits it.
+    """Check a Spec file; with a model also that every name and range fits it, and that a scene can be composed.
 
     With --run it is also tried out: an episode of random actions under each of so many Draws. Those that
     make the simulation diverge are reported with the entry to blame, and written as files that replay them.
@@ -50,6 +51,8 @@ def check(
     if model is not None:
         build, names = load_model(model, spec)
         plan = spec.bind(build.model, names, build)
+        if spec.scene is not None:
+            Scenes(spec, seed).scene(0)  # whose meshes, sizes and places may not do
     console = uncut_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("name", "field", "operation", "distribution", "drawn"):

@@ -82,7 +82,7 @@ def train(
         workers: Processes that make training examples; by default as many as are worth it.
         device: Where to train; auto takes a GPU where there is one.
         precision: Of the network in training: float32, or bfloat16 where the processor or GPU is quicker at it.
-        checkpoint_every: Steps between checkpoints to go on from.
+        checkpoint_every: Steps between checkpoints to go on from; slow steps have one every minute as well.
         quiet: No progress bar.
     """
     from dr_env.vision import card

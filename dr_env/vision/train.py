@@ -35,6 +35,7 @@ _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _MAX_NORM = 5.0  # of the gradient
 _PREPARE = 4096  # examples that outputs are scaled by
 _JUDGED = 256  # held-out images at a time
+_LONGEST = 60.0  # s without a checkpoint
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TrainSettings:
         device: "cpu", "cuda" or "auto" for the latter where there is one.
         precision: "float32", or "bfloat16" for the network's forward and backward pass (weights, losses and what
             is judged stay float32), half the work where the processor has bfloat16 and more where it has not.
-        checkpoint_every: steps between checkpoints to go on from.
+        checkpoint_every: steps between checkpoints to go on from; slow steps have one every minute as well.
         evaluate_every: steps between looks at the held-out images; 0 for twenty in all.
     """
 
@@ -212,13 +213,16 @@ class _Training:
         """Runs to the end."""
         self._resume()
         began, first = time.perf_counter(), self.step
+        kept = began
         for batch in self.bank.batches(self.settings.batch, self.step, self.steps):
             self._advance(batch)
             self.step += 1
             if self.step % self.evaluate_every == 0 or self.step == self.steps:
                 self._evaluate()
-            if self.step % self.settings.checkpoint_every == 0 or self.step == self.steps:
+            due = self.step % self.settings.checkpoint_every == 0 or time.perf_counter() > kept + _LONGEST
+            if due or self.step == self.steps:
                 self._checkpoint()
+                kept = time.perf_counter()
             rate = (self.step - first) * self.settings.batch / (time.perf_counter() - began)
             self.progress(Progress(self.step, self.steps, self.loss, self.error, self.best, rate))
         card.load_weights(self.estimator, card.load(self.run.folder).state_dict(), self.run.folder)

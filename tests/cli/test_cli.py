@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dr_env import make_task
 from dr_env.cli import main as commands
@@ -113,6 +114,23 @@ def test_equal_episodes_for_equal_policies(tmp_path: Path, capsys: pytest.Captur
         reports.append((out / "report.json").read_text())
     assert reports[0] == reports[1]
     assert "No video" not in capsys.readouterr().out
+
+
+def test_spec_check_composes_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    form = {
+        "format": "dr_env/1",
+        "scene": {
+            "objects": {"part": {"mesh": "part.ply", "units": "m"}, "cube": {"shape": "cube", "size": 0.05}},
+            "areas": {"table": {"low": [-0.2, -0.2], "high": [0.2, 0.2], "count": 1, "classes": {"cube": 1}}},
+        },
+    }
+    path = tmp_path / "scene.yaml"
+    path.write_text(yaml.safe_dump(form))
+    assert "part.ply: no such file" in _fails(capsys, "spec", "check", str(path), "--model", "tabletop")
+    form["scene"]["objects"]["part"] = {"shape": "sphere", "size": 0.6}  # type: ignore[index]
+    form["scene"]["areas"]["table"]["classes"] = {"part": 1}  # type: ignore[index]
+    path.write_text(yaml.safe_dump(form))
+    assert "no place for part" in _fails(capsys, "spec", "check", str(path), "--model", "tabletop")
 
 
 def test_spec_check_and_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,22 @@ def test_going_on_after_kill_9_ends_at_the_same_weights(tmp_path: Path) -> None:
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
     curve = (tmp_path / "cut/progress.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in curve] == [3, 6, 9, 12]
+
+
+def test_slow_steps_have_checkpoints_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[train.__module__], "_LONGEST", 0.0)
+    whole, again = small(), small()
+    train(whole, [Boxes(30, size=32)], tmp_path / "whole", TINY)
+
+    def stop(done: Progress) -> None:
+        if done.step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(again, [Boxes(30, size=32)], tmp_path / "cut", TINY, progress=stop)
+    seen: list[int] = []
+    train(again, [Boxes(30, size=32)], tmp_path / "cut", TINY, progress=lambda done: seen.append(done.step))
+    assert seen == [8, 9, 10, 11, 12] and same(whole, again)
 
 
 def test_a_finished_run_is_given_back_as_it_is(tmp_path: Path) -> None:
