@@ -61,7 +61,9 @@ def solve(
         best = least_squares(_residuals, found, args=told, max_nfev=30)
         found = np.asarray(best.x)
     pose = transform(cv2.Rodrigues(found[:3])[0], found[3:])
-    return pose if np.isfinite(pose).all() and pose[2, 3] > 0 else None
+    if not (np.isfinite(pose).all() and pose[2, 3] > 0):
+        return None
+    return pose if np.ptp(_seen(found, points, intrinsics), axis=0).max() >= 1 else None  # smaller than a pixel: lost
 
 
 def _seen(x: Array, points: Array, intrinsics: Intrinsics) -> Array:

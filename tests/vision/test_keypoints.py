@@ -177,6 +177,9 @@ def test_pnp_without_enough_to_go_by_has_no_pose() -> None:
     points = farthest_points(BOXES[1], 8)
     assert solve(points[:3], np.zeros((3, 2)), np.ones(3), CAMERA, 3.0) is None
     assert solve(points, np.full((8, 2), np.nan), np.ones(8), CAMERA, 3.0) is None
+    # keypoints that are all seen at one place would be those of an object a kilometre away
+    crowded = 40 + 0.01 * np.random.default_rng(0).normal(size=(8, 2))
+    assert solve(points, crowded, np.ones(8), CAMERA, 3.0) is None
 
 
 # symmetry
