@@ -277,8 +277,8 @@ class Plan:
             whole: whether delays are the nearest whole timesteps, as simulations have them.
         """
         names = names if names is not None else frozenset(self.nominal)
-        count = max((len(np.asarray(column)) for column in columns.values()), default=1)
-        arrays = {name: np.repeat(self.nominal[name][None], count, axis=0) for name in sorted(names)}
+        count = len(np.asarray(next(iter(columns.values()), _ONE)))
+        arrays = {name: self.nominal[name][None].repeat(count, axis=0) for name in sorted(names)}
         for entry in self.entries:
             if entry.field.array not in names:
                 continue
@@ -286,12 +286,11 @@ class Plan:
             value = drawn[:, entry.value]  # (n, r)
             work = arrays[entry.field.array]
             before = work[:, entry.flat]
-            if entry.operation == "scale":
-                after, factor = before * value, value
-            else:
-                after = before + value if entry.operation == "add" else value
-                factor = np.divide(after, before, out=np.ones_like(value), where=before != 0)
+            scales = entry.operation == "scale"
+            after = before * value if scales else before + value if entry.operation == "add" else value
             work[:, entry.flat] = after
+            if entry.moves:
+                factor = value if scales else np.divide(after, before, out=np.ones_like(value), where=before != 0)
             for move in entry.moves:
                 arrays[move.array][:, move.flat] *= factor[:, move.primary]
         for name, derived in DERIVED.items():

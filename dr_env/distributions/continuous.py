@@ -50,7 +50,7 @@ class Uniform(Distribution):
 
     def quantile(self, uniform: ArrayLike) -> Array:
         value = self.low + _values(uniform) * (self.high - self.low)
-        return np.clip(value, self.low, self.high)
+        return np.asarray(value.clip(self.low, self.high))
 
     def log_prob(self, value: ArrayLike) -> Array:
         x = _values(value)
@@ -95,7 +95,7 @@ class LogUniform(Distribution):
 
     def quantile(self, uniform: ArrayLike) -> Array:
         ratio = math.log(self.high / self.low)
-        return np.clip(self.low * np.exp(_values(uniform) * ratio), self.low, self.high)
+        return np.asarray((self.low * np.exp(_values(uniform) * ratio)).clip(self.low, self.high))
 
     def log_prob(self, value: ArrayLike) -> Array:
         x = _values(value)
