@@ -44,7 +44,7 @@ def test_the_wheel_holds_what_runs(tmp_path: Path) -> None:
     ):
         assert name in names
     assert not any(name.startswith(("tests/", "scripts/", "docs/")) for name in names)
-    for line in ("dr-env = dr_env.cli.main:main", "[dr_env.tasks]", "[dr_env.trainers]", "[dr_env.benchmarks]"):
+    for line in ("dr-env = dr_env.cli.entry:main", "[dr_env.tasks]", "[dr_env.trainers]", "[dr_env.benchmarks]"):
         assert line in entry_points
 
 
