@@ -59,10 +59,10 @@ def try_out(
         The acceptance rate, the first failures, and how many there were.
     """
     builds = min(draws, _BUILDS) if compiled_names(spec) else 1
+    counts = [len(range(build, draws, builds)) for build in range(builds)]
     parts = [
         (build, range(first, min(first + _TOGETHER, count)))
-        for build in range(builds)
-        for count in (len(range(build, draws, builds)),)
+        for build, count in enumerate(counts)
         for first in range(0, count, _TOGETHER)
     ]
     accepted = 0.0

@@ -145,8 +145,8 @@ def picture(evaluation: Evaluation, data: Images, wires: dict[int, Wire], row: i
     wire = wires[target.class_id]
     said = look.estimates[judged.estimate[row]] if judged.found[row] else None
     lines = wire.segments(target.camera_from_object, look.intrinsics)
-    middle = project(target.camera_from_object[None, :3, 3], look.intrinsics)
-    around = [lines.reshape(-1, 2), middle]
+    middle = wire.model.at(target.camera_from_object)[None]
+    around = [lines.reshape(-1, 2), project(middle, look.intrinsics)]
     if said is not None:
         around.append(project(said.camera_from_object[None, :3, 3], look.intrinsics))
         if rotates:
@@ -158,7 +158,7 @@ def picture(evaluation: Evaluation, data: Images, wires: dict[int, Wire], row: i
         draw_lines(drawn, wire.segments(said.camera_from_object, camera), ESTIMATED, 1)
         draw_axes(drawn, said.camera_from_object, 0.35 * wire.model.diameter, camera)
     elif said is not None:
-        centre = project(target.camera_from_object[None, :3, 3], camera)[0]
+        centre = project(middle, camera)[0]
         place = project(said.camera_from_object[None, :3, 3], camera)[0]
         draw_cross(drawn, centre, TRUE)
         draw_lines(drawn, np.stack([centre, place])[None], ESTIMATED, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dr_env.evaluation import pose, recall
-from dr_env.spatial import Array, Intrinsics, apply, transform
+from dr_env.spatial import Array, Intrinsics, transform
 from dr_env.vision.estimator import Estimate
 from dr_env.vision.samples import Annotation, ObjectModel
 
@@ -164,7 +164,7 @@ def _pairs(looks: Sequence[Look], judged: Judged, rows: NDArray[np.intp], model:
                 cameras.append(look.intrinsics.K)
     here, there = (np.array(poses, np.float64).reshape(-1, 4, 4) for poses in (estimated, true))
     if is_ball(model) or not rotates:  # the rotation is whatever it is said to be
-        middle = apply(here, model.middle[None])[:, 0] if rotates else here[:, :3, 3]
+        middle = model.at(here) if rotates else here[:, :3, 3]
         here = transform(there[:, :3, :3], middle - there[:, :3, :3] @ model.middle)
     return _Pairs(here, there, np.array(cameras, np.float64).reshape(-1, 3, 3), groups)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
-from dr_env.spatial import Array, apply
+from dr_env.spatial import Array
 from dr_env.spec import Spec
 from dr_env.tuning import Ledger, TargetImages
 from dr_env.tuning.look import Look
@@ -105,8 +105,7 @@ def read_labelled(data: Images, images: Pixels, name: str | None) -> Labelled:
     for i in range(len(data)):
         for each in data[i].annotations:
             model = data.models[each.class_id]
-            at = apply(each.camera_from_object, model.middle[None])[0]
-            found.setdefault(model.name, {}).setdefault(i, at)
+            found.setdefault(model.name, {}).setdefault(i, model.at(each.camera_from_object))
     if not found:
         raise DREnvError(f"{data.name}: no image has labels")
     chosen = max(found, key=lambda known: len(found[known])) if name is None else name

@@ -100,8 +100,9 @@ class PositionEstimator(Estimator):
         world = self._camera(sample) if self.frame == "world" else np.eye(4)
         position, pixel = np.zeros((len(seen), 3)), np.zeros((len(seen), 2))
         for row in np.flatnonzero(known):
-            middle = self.models[seen[row][0].class_id].middle
-            position[row], pixel[row] = self._label(sample, apply(seen[row][0].camera_from_object, middle[None]), world)
+            shown = seen[row][0]
+            middle = self.models[shown.class_id].at(shown.camera_from_object)
+            position[row], pixel[row] = self._label(sample, middle[None], world)
         return [
             {
                 "image": squeezed(sample.image, self.size),

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dr_env.spatial import Array, Intrinsics, axis_angle, quat_to_matrix, still, transform
+from dr_env.spatial import Array, Intrinsics, apply, axis_angle, quat_to_matrix, still, transform
 
 FloatBox = tuple[float, float, float, float]
 """A box in pixels: x and y of the top left corner, then width and height."""
@@ -41,6 +41,10 @@ class ObjectModel:
     def middle(self) -> Array:
         """The point (3,) that its symmetries leave where it is, m: of an object without any, the origin."""
         return still(np.zeros(3), self.discrete, self.continuous)
+
+    def at(self, poses: Array) -> Array:
+        """Where its middle is (..., 3) at poses (..., 4, 4), m."""
+        return np.asarray(apply(poses, self.middle[None])[..., 0, :])
 
     def motions(self, steps: int = 36) -> Array:
         """All symmetries as rigid transforms (S, 4, 4), the identity first; each axis turned `steps` times.

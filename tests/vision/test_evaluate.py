@@ -19,7 +19,7 @@ from dr_env.export.example import Example
 from dr_env.export.store import Store
 from dr_env.export.writers import make_writers
 from dr_env.spatial import project, quat_to_matrix, transform
-from dr_env.vision import results
+from dr_env.vision import figures, results
 from dr_env.vision.estimator import Estimate
 from dr_env.vision.evaluate import evaluate, examine
 from dr_env.vision.images import open_images
@@ -344,3 +344,28 @@ def test_a_class_may_be_called_all_and_two_may_have_one_name() -> None:
     assert found.objects == {"all": 12, "all 1": 6, "x": 6}
     same = {k: dataclasses.replace(model, name="x") for k, model in BOXES.items()}
     assert evaluate(Oracle(same), Boxes(6, models=same)).objects == {"all": 12, "x 1": 6, "x 2": 6}
+
+
+def test_a_position_is_shown_where_it_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a part whose middle is not its model's origin: a perfect answer has both crosses at one place."""
+    half = np.array([0.03, 0.0, 0.0])
+    turned = transform(np.diag([-1.0, -1.0, 1.0]), 2 * half)
+    models = {1: dataclasses.replace(BOXES[1], discrete=turned[None]), 2: BOXES[2]}
+
+    class Perfect(Oracle):
+        rotates = False
+
+        def estimate(self, sample: Sample, boxes: object = None) -> list[Estimate]:
+            places = ((a.class_id, models[a.class_id].at(a.camera_from_object)) for a in sample.annotations)
+            return [Estimate(class_id, transform(np.eye(3), place), 1.0) for class_id, place in places]
+
+    data = Boxes(3, models=models, turned=True)
+    found = examine(Perfect(models), data)
+    np.testing.assert_allclose(found.judged.errors["position"], 0.0, atol=1e-9)
+    crosses: list[np.ndarray] = []
+    monkeypatch.setattr(figures, "draw_cross", lambda picture, place, colour: crosses.append(place))
+    wires = {class_id: Wire(model) for class_id, model in models.items()}
+    for row in range(len(found.judged)):
+        figures.picture(found, data, wires, row, rotates=False)
+    np.testing.assert_allclose(crosses[::2], crosses[1::2], atol=1e-6)
+    assert len(crosses) == 2 * len(found.judged)
