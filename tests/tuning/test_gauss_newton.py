@@ -101,6 +101,27 @@ def test_intervals_hold_the_truth_as_often_as_they_say(per_window: int) -> None:
     assert 0.8 <= inside / total <= 0.97
 
 
+def test_what_the_data_hardly_tell_is_nearer_the_truth_than_the_best_fit_and_than_the_prior() -> None:
+    """The mode under a flat prior is at a bound wherever the data lean by chance."""
+    missed, inside = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        truth = np.array([rng.uniform(0.0, 2.0), rng.normal(), rng.uniform(-np.log(10), np.log(10))])
+        design, noise = rng.normal(size=(80, 3)) * [1.0, 1.0, 0.2], 5 * rng.normal(size=80)
+        tuner = told(Linear(design, truth, noise), spread="parameters", screen=0)
+        assert tuner.belief is not None
+        x = np.array([0.0, -4.0, -np.log(10)]) + tuner.belief.mean * np.array([2.0, 8.0, np.log(100)])
+        best = np.clip(truth + np.linalg.lstsq(design, noise)[0], [0.0, -4.0, -np.log(10)], [2.0, 4.0, np.log(10)])
+        middle = np.array([1.0, 0.0, 0.0])
+        missed.append([np.abs(found - truth) for found in (x, best, middle)])
+        std = np.sqrt(np.diag(tuner.belief.covariance)) * np.array([2.0, 8.0, np.log(100)])
+        inside.append(np.abs(x - truth) < 1.645 * std)
+    ours, mode, prior = np.mean(missed, axis=0)
+    assert (ours < mode).all()
+    assert (ours < 1.05 * prior).all()
+    assert 0.85 <= np.mean(inside) <= 0.97
+
+
 def test_parameters_that_nothing_tells_are_named_and_keep_the_priors_spread() -> None:
     rng = np.random.default_rng(0)
     design = rng.normal(size=(500, 3)) * [1.0, 1.0, 0.0]
