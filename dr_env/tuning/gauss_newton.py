@@ -65,15 +65,15 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
 
     Minimises Huber's loss of scaled differences plus the prior's quadratic (a posterior mode) by Levenberg-
     Marquardt in the prior's box, from the best of a few starts. With H the data's information at face value and P
-    the prior's precision, the covariance is (H / c + P)^-1, and the middle that of data worth H / c beside the
-    prior's moments: the mode under a flat prior lies at a bound where data hardly lean. Laplace's approximation has
-    c = 1, which believes every sample to err by itself. H is K F^-1 K, with K the curvature of the loss, whose
-    scale is one for all coordinates, and F what its gradient would vary by if each sample erred by itself, in each
-    coordinate as much as that one errs. Here c is the variance of the windows' scores K F^-1 s relative to H:
-    tr(A^-1 B) / tr(A^-1 H), A = H + P, with B the scores' long-run covariance over windows (W. Newey and K. West,
-    1987), times G / (G - effective parameters) for G windows; so residuals that err together within and across
-    windows count once. This is a sandwich (H. White, 1982; K. Takeuchi, 1976) that has one number, c, for all that
-    is correlated, which stays sound for few windows.
+    the prior's precision, the covariance is (H / c + P)^-1. At the end a flat prior counts by its moments too: its
+    own mode lies at a bound wherever data hardly lean, far from the middle of what is believed. Laplace's
+    approximation has c = 1, which believes every sample to err by itself. H is K F^-1 K, with K the curvature of
+    the loss, whose scale is one for all coordinates, and F what its gradient would vary by if each sample erred by
+    itself, in each coordinate as much as that one errs. Here c is the variance of the windows' scores K F^-1 s
+    relative to H: tr(A^-1 B) / tr(A^-1 H), A = H + P, with B the scores' long-run covariance over windows (W. Newey
+    and K. West, 1987), times G / (G - effective parameters) for G windows; so residuals that err together within
+    and across windows count once. This is a sandwich (H. White, 1982; K. Takeuchi, 1976) that has one number, c,
+    for all that is correlated, which stays sound for few windows.
 
     With `spread: motion` c is raised further until simulations with such parameters end where recorded windows do: in
     their middle 90 % as often as that, but for what chance does to the share of G windows. As c grows the result goes
@@ -108,7 +108,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         steps = simulator.sim_steps
         coordinates = Coordinates(self.prior, simulator.names, simulator.bounds)
         precision = _inverse(coordinates.covariance)
-        # a flat prior's moments say how wide it is, but it pulls nowhere; a trace keeps the problem regular
+        # a flat prior pulls nowhere while the best fit is looked for; a trace keeps the problem regular
         pull = np.where(coordinates.flat, 0.05, 1.0)
         clusters = _blocks(simulator.clusters)
         fit, problem = self._fit(simulator, coordinates, precision * pull[:, None] * pull, precision, clusters)
@@ -118,8 +118,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
             factor = _explain(fit, problem, information, precision, simulator)
             wide = self._floored(_inverse(information / factor + precision))
         low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
-        middle = _middle(fit, problem, information, precision)
-        self._logs, self.belief = evidence.logs, Belief(tuple(simulator.names), low, high, middle, wide)
+        self._logs, self.belief = evidence.logs, Belief(tuple(simulator.names), low, high, fit.point, wide)
         self.notes = tuple(notes_of(coordinates, fit.point, believed, coordinates.covariance, problem.gradient(fit)))
         self.ledger += Ledger(sim_steps=simulator.sim_steps - steps)
 
@@ -144,6 +143,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
             if best is None or fit.cost < best.cost:
                 best = fit
         assert best is not None
+        problem.precision = precision
         for _ in range(2):  # weigh data and prior by what was found, and look again
             problem.spread = best.spread.copy()
             problem.dilution = _dilution(problem, best, clusters, precision)
@@ -236,13 +236,6 @@ def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision:
     known = np.linalg.inv(information / factor + precision) @ information / factor
     effective = float(np.trace(known))
     return factor * windows / max(windows - effective, 1.0)
-
-
-def _middle(fit: Fit, problem: Problem, information: Array, precision: Array) -> Array:
-    """The middle of what is believed, (d,): of the data, which had `problem.precision` beside them, and the prior."""
-    data = information / problem.dilution
-    weighed = (data + problem.precision) @ (fit.point - problem.mean)
-    return np.asarray(np.clip(problem.mean + np.linalg.solve(data + precision, weighed), 0.0, 1.0))
 
 
 def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, simulator: Simulator) -> float:
