@@ -25,6 +25,7 @@ from dr_env.tuning.white import white_noise
 Array = NDArray[np.float64]
 
 _REGULAR = 1e-9  # of the prior's precision, so that what nothing tells has an inverse
+_TRACE = 0.05  # of a flat prior's pull
 _LEVEL, _NORMAL_90 = 0.9, 1.6449  # a share, and the half width of a normal's middle of that share
 _FURTHER = 4.0  # times the c before
 _FINER = 3  # times that the last such step is halved
@@ -108,10 +109,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         steps = simulator.sim_steps
         coordinates = Coordinates(self.prior, simulator.names, simulator.bounds)
         precision = _inverse(coordinates.covariance)
-        # a flat prior pulls nowhere while the best fit is looked for; a trace keeps the problem regular
-        pull = np.where(coordinates.flat, 0.05, 1.0)
-        clusters = _blocks(simulator.clusters)
-        fit, problem = self._fit(simulator, coordinates, precision * pull[:, None] * pull, precision, clusters)
+        fit, problem = self._fit(simulator, coordinates, precision)
         information = _face_value(problem, fit, precision)[0]
         believed = wide = self._floored(_inverse(information / problem.dilution + precision))
         if self.options.spread == "motion":
@@ -122,19 +120,20 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         self.notes = tuple(notes_of(coordinates, fit.point, believed, coordinates.covariance, problem.gradient(fit)))
         self.ledger += Ledger(sim_steps=simulator.sim_steps - steps)
 
-    def _fit(
-        self,
-        simulator: Simulator,
-        coordinates: Coordinates,
-        pull: Array,
-        precision: Array,
-        clusters: NDArray[np.intp],
-    ) -> tuple[Fit, Problem]:
+    def _fit(self, simulator: Simulator, coordinates: Coordinates, precision: Array) -> tuple[Fit, Problem]:
         """The best fit of a few starts, and the problem with its final weights."""
-        mean = coordinates.mean
+        mean, clusters = coordinates.mean, _blocks(simulator.clusters)
+        # a flat prior pulls nowhere while the best fit is looked for; a trace keeps the problem regular
+        pull = np.where(coordinates.flat, _TRACE, 1.0)
         first = simulator.predictions(coordinates.from_unit(mean[None]))[0]
         measured = _measured(first, simulator, coordinates, mean)
-        problem = Problem(lambda s: simulator.predictions(coordinates.from_unit(s)), measured, mean, pull, 1e-4)
+        problem = Problem(
+            lambda s: simulator.predictions(coordinates.from_unit(s)),
+            measured,
+            mean,
+            precision * pull[:, None] * pull,
+            1e-4,
+        )
         blocks = len(np.unique(clusters)) * max(1, int(measured.any(axis=0).sum()))
         problem.dilution = max(1.0, float(measured.sum()) / blocks)  # at first, each block counts once
         best: Fit | None = None

@@ -57,6 +57,15 @@ def covariance_of(tuner: GaussNewton) -> Array:
     return tuner.belief.covariance
 
 
+def believed(tuner: GaussNewton) -> tuple[Array, Array]:
+    """Middle and standard deviations, (3,) each, in the coordinates x of `Linear`."""
+    assert tuner.belief is not None
+    width = np.array([2.0, 8.0, np.log(100)])
+    return np.array([0.0, -4.0, np.log(0.1)]) + tuner.belief.mean * width, np.sqrt(
+        np.diag(covariance_of(tuner))
+    ) * width
+
+
 def cube(simulator: Linear) -> Coordinates:
     return Coordinates(PRIOR, simulator.names, simulator.bounds)
 
@@ -92,10 +101,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(per_window: int) -> None:
         design = np.repeat(rng.normal(size=(windows, 3)), per_window, axis=0)
         truth = np.array([rng.uniform(0.4, 1.6), rng.normal(), rng.uniform(-1, 1)])
         tuner = told(Linear(design, truth, noise, per_window), spread="parameters", screen=0)
-        assert tuner.belief is not None
-        point, covariance = tuner.belief.mean, tuner.belief.covariance
-        x = np.array([0.0, -4.0, np.log(0.1)]) + point * np.array([2.0, 8.0, np.log(100)])
-        std = np.sqrt(np.diag(covariance)) * np.array([2.0, 8.0, np.log(100)])
+        x, std = believed(tuner)
         inside += int((np.abs(x - truth) < 1.645 * std).sum())
         total += 3
     assert 0.8 <= inside / total <= 0.97
@@ -109,12 +115,10 @@ def test_what_the_data_hardly_tell_is_nearer_the_truth_than_the_best_fit_and_tha
         truth = np.array([rng.uniform(0.0, 2.0), rng.normal(), rng.uniform(-np.log(10), np.log(10))])
         design, noise = rng.normal(size=(80, 3)) * [1.0, 1.0, 0.2], 5 * rng.normal(size=80)
         tuner = told(Linear(design, truth, noise), spread="parameters", screen=0)
-        assert tuner.belief is not None
-        x = np.array([0.0, -4.0, -np.log(10)]) + tuner.belief.mean * np.array([2.0, 8.0, np.log(100)])
+        x, std = believed(tuner)
         best = np.clip(truth + np.linalg.lstsq(design, noise)[0], [0.0, -4.0, -np.log(10)], [2.0, 4.0, np.log(10)])
         middle = np.array([1.0, 0.0, 0.0])
         missed.append([np.abs(found - truth) for found in (x, best, middle)])
-        std = np.sqrt(np.diag(tuner.belief.covariance)) * np.array([2.0, 8.0, np.log(100)])
         inside.append(np.abs(x - truth) < 1.645 * std)
     ours, mode, prior = np.mean(missed, axis=0)
     assert (ours < mode).all()
