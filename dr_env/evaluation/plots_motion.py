@@ -41,27 +41,24 @@ def motion(
     for row, i in enumerate(shown):
         for column, (log, samples) in enumerate(logs.items()):
             axis = axes[row * len(logs) + column]
-            for number, part in enumerate(np.split(samples, np.flatnonzero(np.diff(window[samples])) + 1)):
+            for part in np.split(samples, np.flatnonzero(np.diff(window[samples])) + 1):
                 predicted = ensemble[:, part, i] + measured[part, i]
                 good = ~np.isnan(predicted).all(axis=0)
                 if not good.any():
                     continue
                 x, bands = time[part][good], np.nanquantile(predicted[:, good], (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
-                first = number == 0
-                axis.fill_between(
-                    x, bands[0], bands[4], color=COLOURS[4], alpha=0.35, lw=0, label="90 %" if first else None
-                )
-                axis.fill_between(
-                    x, bands[1], bands[3], color=COLOURS[0], alpha=0.45, lw=0, label="50 %" if first else None
-                )
-                axis.plot(x, measured[part, i][good], color="black", lw=1.0, label="recorded" if first else None)
+                axis.fill_between(x, bands[0], bands[4], color=COLOURS[4], alpha=0.35, lw=0, label="90 %")
+                axis.fill_between(x, bands[1], bands[3], color=COLOURS[0], alpha=0.45, lw=0, label="50 %")
+                axis.plot(x, measured[part, i][good], color="black", lw=1.0, label="recorded")
             if row == 0:
                 axis.set_title(log, fontsize=9)
             if column == 0:
                 axis.set_ylabel(f"{names[i]}\n{units[i]}", fontsize=8)
             if row == len(shown) - 1:
                 axis.set_xlabel("s")
-    axes[0].legend(frameon=False, fontsize=7, ncols=3, loc="best")
+    handles, labels = axes[0].get_legend_handles_labels()
+    each = dict(zip(labels, handles, strict=True))  # each window has its own of all
+    figure.legend(each.values(), each, frameon=False, fontsize=7, ncols=3, loc="outside lower right")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
