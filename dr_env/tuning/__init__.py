@@ -6,7 +6,7 @@ from dr_env.tuning.latency import LATENCY, tells_latency, with_latency
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.ranges import spread_of
 from dr_env.tuning.registry import make_tuner, tuner_class, tuner_names
-from dr_env.tuning.tuner import Measuring, NoOptions, Restartable, Simulate, Simulator, Tuner
+from dr_env.tuning.tuner import NoOptions, Restartable, Simulate, Simulator, Tuner
 
 __all__ = [
     "LATENCY",
@@ -14,7 +14,6 @@ __all__ = [
     "HeldControls",
     "Ledger",
     "Log",
-    "Measuring",
     "NoOptions",
     "Restartable",
     "SimEpisodes",

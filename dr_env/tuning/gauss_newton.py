@@ -19,8 +19,8 @@ from dr_env.tuning.identification import notes_of
 from dr_env.tuning.least_squares import Fit, Problem
 from dr_env.tuning.ledger import Ledger
 from dr_env.tuning.likelihood import Belief
-from dr_env.tuning.tuner import Measuring, Restartable, Simulator, Tuner
-from dr_env.tuning.white import white_noise
+from dr_env.tuning.tuner import Restartable, Simulator, Tuner
+from dr_env.tuning.white import echoed, white_noise
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _FURTHER = 4.0  # times the c before
 _FINER = 3  # times that the last such step is halved
 _LITTLE = 1e-3  # of what the recordings say, beside the prior: a c that leaves no more is the last
 _ENSEMBLE = 16  # Draws
-_OUTLIER = 3.0  # spreads; what errs more counts as that
+_STEPS = 1e-4, 0.05  # least and greatest of differences between start states, in their scales
 _FEW = 60  # windows, below which they are cut into parts to see how residuals are correlated
 
 
@@ -113,7 +113,7 @@ class GaussNewton(Tuner[GaussNewtonOptions]):
         information = _face_value(problem, fit, precision)[0]
         believed = wide = self._floored(_inverse(information / problem.dilution + precision))
         if self.options.spread == "motion":
-            factor = _explain(fit, problem, information, precision, simulator)
+            factor = _explain(fit, problem, information, precision, simulator, coordinates)
             wide = self._floored(_inverse(information / factor + precision))
         low, high = (np.asarray(end, np.float64) for end in simulator.bounds)
         self._logs, self.belief = evidence.logs, Belief(tuple(simulator.names), low, high, fit.point, wide)
@@ -237,7 +237,14 @@ def _dilution(problem: Problem, fit: Fit, clusters: NDArray[np.intp], precision:
     return factor * windows / max(windows - effective, 1.0)
 
 
-def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, simulator: Simulator) -> float:
+def _explain(
+    fit: Fit,
+    problem: Problem,
+    information: Array,
+    precision: Array,
+    simulator: Simulator,
+    coordinates: Coordinates,
+) -> float:
     """The least c >= dilution with which the ensemble's middle 90 % holds 90 % of windows' ends, but for chance.
 
     Simulated, since what is rough is not as its derivatives say; measurement noise widens the bands. As c grows the
@@ -247,9 +254,9 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, s
     clusters = simulator.clusters
     ends = np.append(np.flatnonzero(np.diff(clusters)), len(clusters) - 1)
     noise = white_noise(np.where(problem.measured, fit.residuals, np.nan), clusters)  # (m,)
-    if not noise.any() and isinstance(simulator, Measuring):  # windows of a few samples
-        shown = _echo(fit, problem, simulator) if isinstance(simulator, Restartable) else np.inf
-        noise = np.sqrt(2) * np.minimum(simulator.noise() / simulator.scales, shown)  # of their ends and their starts
+    variance = np.broadcast_to(noise**2, fit.residuals.shape)
+    if not noise.any() and isinstance(simulator, Restartable):  # windows of a few samples
+        variance = _of_states(fit, problem, simulator, coordinates)
     dimensions = len(fit.point)
     unit = scipy.stats.qmc.Halton(dimensions, rng=np.random.default_rng(2)).random(_ENSEMBLE)
     normal = special.ndtri(np.clip(unit, 1e-6, 1 - 1e-6))
@@ -258,7 +265,7 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, s
         root = np.linalg.cholesky(np.linalg.inv(information / factor + precision))
         points = 1 - np.abs(1 - np.abs(fit.point + normal @ root.T))  # reflected at the cube's faces, as Draws are
         found = problem.predict(np.clip(points, 0, 1))[:, ends]
-        half = _NORMAL_90 * np.sqrt(found.var(axis=0, ddof=1) + noise**2)
+        half = _NORMAL_90 * np.sqrt(found.var(axis=0, ddof=1) + variance[ends])
         return float((np.abs(found.mean(axis=0)) <= half)[problem.measured[ends]].mean())
 
     shares: dict[float, float] = {}
@@ -279,23 +286,13 @@ def _explain(fit: Fit, problem: Problem, information: Array, precision: Array, s
     return chosen
 
 
-def _echo(fit: Fit, problem: Problem, simulator: Restartable) -> Array:
-    """Standard deviations of white noise of states, (m,), scaled, as far as windows that follow each other show it.
-
-    A state that is wrong at the end of one window is wrong at the start of the next, so neighbouring residuals differ
-    in sign. Fast motion, which third differences take for noise, and wrong parameters do not by themselves do that.
-    """
+def _of_states(fit: Fit, problem: Problem, simulator: Restartable, coordinates: Coordinates) -> Array:
+    """Variances (k, m) that white noise of states leaves in residuals, at the start and at the end."""
+    slopes = simulator.starts(coordinates.from_unit(fit.point[None])[0], np.clip(problem.spread, *_STEPS))
     order = np.argsort(simulator.clusters, kind="stable")
-    size = _OUTLIER * problem.spread
-    residuals = np.where(problem.measured, np.clip(fit.residuals, -size, size), np.nan)[order]
-    products = -(residuals[1:] * residuals[:-1])[simulator.chained[order][1:]]
-    out = np.zeros(len(size))
-    for i in range(len(size)):
-        found = products[~np.isnan(products[:, i]), i]
-        if len(found):
-            doubt = found.std() / np.sqrt(len(found))
-            out[i] = np.sqrt(found.mean()) if found.mean() > doubt else 0.0
-    return out
+    residuals = np.where(problem.measured, fit.residuals, np.nan)
+    noise = echoed(residuals[order], slopes[order], simulator.chained[order])
+    return np.asarray(noise + slopes**2 @ noise)
 
 
 def _inverse(matrix: Array) -> Array:

@@ -66,18 +66,6 @@ class Simulator(Protocol):
 
 
 @runtime_checkable
-class Measuring(Simulator, Protocol):
-    """A Simulator that can tell how noisy its recordings are."""
-
-    @property
-    def scales(self) -> Array:
-        """Of each coordinate, (m,), by which predictions are divided."""
-
-    def noise(self, differences: Array | None = None) -> Array:
-        """Standard deviations of white noise, (m,), unscaled."""
-
-
-@runtime_checkable
 class Restartable(Simulator, Protocol):
     """A Simulator that can tell what its errors owe to the measured states from which it starts."""
 

@@ -258,34 +258,40 @@ def test_the_spread_of_motion_is_not_thrown_by_a_few_windows() -> None:
 
 
 class Recorded(Linear):
-    """Windows of one sample that follow each other, whose fast motion third differences take for noise."""
+    """Windows of one sample that follow each other; errors of their starts arrive as `carried` times as much."""
 
-    scales = np.ones(1)
+    carried = np.ones(1)
 
     @property
     def chained(self) -> NDArray[np.bool_]:
         return np.arange(len(self.design)) > 0
 
-    def noise(self, differences: Array | None = None) -> Array:
-        return np.ones(1)
-
     def starts(self, values: Array, steps: Array) -> Array:
-        return np.ones((len(self.design), 1, 1))
+        return np.broadcast_to(self.carried.reshape(-1, 1, 1), (len(self.design), 1, 1))
 
 
-def test_only_errors_that_the_next_window_echoes_are_taken_for_noise_of_states() -> None:
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_only_errors_that_the_next_window_echoes_are_taken_for_noise_of_states(forgetful: bool) -> None:
     rng = np.random.default_rng(0)
     n, truth = 600, np.array([0.8, 0.3, 0.5])
     design = rng.normal(size=(n, 3))
     states = 0.2 * rng.normal(size=n + 1)
-    noisy = told(Recorded(design, truth, np.diff(states)))
-    differ = told(Recorded(design, truth, 0.2 * (design * rng.normal(size=(n, 3))).sum(axis=1)))
-    alone = told(Linear(design, truth, np.diff(states)))
-    stds = [np.sqrt(np.diag(covariance_of(tuner))) for tuner in (noisy, differ, alone)]
-    assert (stds[0] < 0.02).all()  # noise explains it
-    assert (stds[2] > 3 * stds[0]).all()  # nobody said that it was noise
+    # a state is carried on as it is, or now stronger, now weaker, and seldom much stronger
+    carried = np.where(rng.random(n) < 0.05, 5.0, 1.2 * rng.random(n)) if forgetful else np.ones(n)
+    motion = carried * states[:-1] - states[1:]
+    differing = (design * rng.normal(size=(n, 3))).sum(axis=1)
+    simulators = (
+        Recorded(design, truth, -motion),
+        Recorded(design, truth, 0.2 * differing),
+        Linear(design, truth, motion),
+    )
+    for simulator in simulators[:2]:
+        simulator.carried = carried  # type: ignore[attr-defined]
+    noisy, differ, alone = (np.sqrt(np.diag(covariance_of(told(simulator)))) for simulator in simulators)
+    assert (noisy < 0.02).all()  # noise explains it
+    assert (alone > 3 * noisy).all()  # nobody said that it was noise
     width = np.array([2.0, 8.0, np.log(100)])
-    np.testing.assert_allclose(stds[1] * width, 0.2, rtol=0.5)  # parameters that differ do, noise does not
+    np.testing.assert_allclose(differ * width, 0.2, rtol=0.5)  # parameters that differ do, noise does not
 
 
 def test_the_tuned_spec_reads_back_the_same() -> None:
