@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dr_env.errors import DREnvError
 from dr_env.files import write_text
+from dr_env.locks import taken
 from dr_env.rng import digest
 
 if TYPE_CHECKING:
@@ -37,6 +39,17 @@ class CellStore:
     def path(self, name: str) -> Path:
         """Where a cell's result goes."""
         return self.folder / "cells" / f"{name}.json"
+
+    @contextlib.contextmanager
+    def claimed(self, name: str) -> Iterator[bool]:
+        """Gives whether a cell is to be run: it has no result, and no other process is at it until the block ends."""
+        lock = self.folder / "cells" / f".{name}.lock"
+        with taken(lock) as free:
+            try:
+                yield free and not self.path(name).exists()
+            finally:
+                if free:
+                    lock.unlink(missing_ok=True)
 
     def write(self, name: str, cell: DataclassInstance, result: Mapping[str, Any]) -> None:
         """Writes a cell's result, atomically."""

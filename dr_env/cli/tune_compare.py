@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dr_env.cells import CellStore
 from dr_env.cli.bars import bars
-from dr_env.comparison.cells import Tier, cells, store
+from dr_env.comparison.cells import Cell, Tier, cells, store
 from dr_env.comparison.page import write_page
 from dr_env.comparison.recovery import recover
 from dr_env.comparison.transfer import transfer
@@ -34,8 +35,9 @@ def compare(
     """Compare tuning methods on hidden targets; goes on where it was stopped.
 
     Each cell (a method in one situation under one seed) has its own JSON file in OUT/cells, written when it is
-    done; cells that are there are not run again. Then OUT/table.md, OUT/report.json and OUT/report.html are made of
-    all cells that are there, whatever the other arguments.
+    done; cells that are there are not run again, and several such commands share the work of one OUT. Then
+    OUT/table.md, OUT/report.json and OUT/report.html are made of all cells that are there, whatever the other
+    arguments.
 
     Args:
         tier: 0 recovers parameters from recordings (minutes to hours); 1 trains policies on cart-pole and pendulum; 2
@@ -63,14 +65,18 @@ def compare(
         bar = progress.add_task("cells", total=len(wanted), completed=len(wanted) - len(missing))
         for cell in missing:
             progress.update(bar, description=cell.name)
-            try:
-                result = recover(cell) if cell.tier == 0 else transfer(cell, out, algorithm)
-            except DREnvError as error:
+            with results.claimed(cell.name) as mine:
+                error = _run(cell, results, algorithm) if mine else ""
+            if error:
                 failed += 1
                 console.print(f"{cell.name}: {error}", style="red", markup=False, highlight=False)
-            else:
-                results.write(cell.name, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
             progress.advance(bar)
+    elsewhere = sum(not results.path(cell.name).exists() for cell in missing) - failed
+    if elsewhere:
+        print(
+            f"{elsewhere} of the cells are being run by another process; its results are not in these tables",
+            file=sys.stderr,
+        )
     found = results.read()
     if not found:
         raise DREnvError(f"{out}: no cell has run; nothing to report")
@@ -80,3 +86,13 @@ def compare(
     if failed:
         print(f"{failed} cells failed; run the command again to try them again", file=sys.stderr)
         sys.exit(1)
+
+
+def _run(cell: Cell, results: CellStore, algorithm: str) -> str:
+    """Runs a cell and writes its result; what was wrong where it cannot."""
+    try:
+        result = recover(cell) if cell.tier == 0 else transfer(cell, results.folder, algorithm)
+    except DREnvError as error:
+        return str(error)
+    results.write(cell.name, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
+    return ""

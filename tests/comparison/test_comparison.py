@@ -162,6 +162,10 @@ def test_the_command_resumes_and_reports(tmp_path: Path, capsys: pytest.CaptureF
     # one is there already, and must not run again
     ready = {**recover(wanted[0]), "error": 0.123456}
     store(tmp_path).write(wanted[0].name, wanted[0], ready)
+    with store(tmp_path).claimed(wanted[1].name):  # and another process is at one
+        main(arguments)
+    assert "1 of the cells are being run by another process" in capsys.readouterr().err
+    assert {form["cell"]["condition"] for form in store(tmp_path).read()} == {wanted[0].condition, wanted[2].condition}
     main(arguments)
     assert len(store(tmp_path).read()) == len(wanted) == 3
     assert json.loads(store(tmp_path).path(wanted[0].name).read_text())["error"] == 0.123456
@@ -175,6 +179,21 @@ def test_the_command_resumes_and_reports(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main([*arguments, "--report-only"])
     assert "broken.json: cannot read it as JSON" in capsys.readouterr().err
+
+
+def test_a_cell_is_claimed_by_one_at_a_time(tmp_path: Path) -> None:
+    results, cell = store(tmp_path), cells(0, seeds=1)[0]
+    for _ in range(2):  # the second time after the first gave up
+        with (
+            results.claimed(cell.name) as first,
+            results.claimed(cell.name) as second,
+            results.claimed("other") as other,
+        ):
+            assert (first, second, other) == (True, False, True)
+    results.write(cell.name, cell, {})
+    with results.claimed(cell.name) as again:
+        assert not again
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == [f"{cell.name}.json"]
 
 
 @pytest.mark.parametrize("method", ["none", "credible", "random", "adr"])
