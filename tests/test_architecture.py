@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "rng": set(),
     "records": {"errors", "spatial"},
     "spatial": {"errors"},
-    "cells": {"errors", "files", "rng"},
+    "cells": {"errors", "files", "locks", "rng"},
     "distributions": BASE,
     "spec": BASE | {"distributions"},
     "binding": BASE | {"distributions", "spec"},

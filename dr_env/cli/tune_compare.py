@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dr_env.cells import CellStore
 from dr_env.cli.bars import bars
 from dr_env.comparison.cells import Cell, Tier, cells, store
 from dr_env.comparison.page import write_page
@@ -66,7 +65,7 @@ def compare(
         for cell in missing:
             progress.update(bar, description=cell.name)
             with results.claimed(cell.name) as mine:
-                error = _run(cell, results, algorithm) if mine else ""
+                error = _run(cell, out, algorithm) if mine else ""
             if error:
                 failed += 1
                 console.print(f"{cell.name}: {error}", style="red", markup=False, highlight=False)
@@ -88,11 +87,11 @@ def compare(
         sys.exit(1)
 
 
-def _run(cell: Cell, results: CellStore, algorithm: str) -> str:
+def _run(cell: Cell, out: Path, algorithm: str) -> str:
     """Runs a cell and writes its result; what was wrong where it cannot."""
     try:
-        result = recover(cell) if cell.tier == 0 else transfer(cell, results.folder, algorithm)
+        result = recover(cell) if cell.tier == 0 else transfer(cell, out, algorithm)
     except DREnvError as error:
         return str(error)
-    results.write(cell.name, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
+    store(out).write(cell.name, cell, {**result, "versions": versions("dr-env", "mujoco", "numpy")})
     return ""
