@@ -23,7 +23,7 @@ _STEPS = 1e-5, 0.05  # least and greatest of finite differences, of a parameter'
 _CLOSE = 0.1  # a step of so many standard deviations is the last
 _INNER = 8  # iterations of the mixed model on the way
 _LAST = 80  # and at the end
-_DRIFT = 2.0  # of the change that the last lag made
+_DRIFT = 3.0  # of the change that the last lag made, beyond what noise makes of it
 _ECHO = 0.2  # of what noise of start states would leave between neighbours, beyond doubt, for it to be believed
 _LATE = 0.2  # transitions by which an effect must come late to be spoken of
 _TINY = 1e-12
@@ -43,10 +43,9 @@ class CredibleOptions:
     freedom: float = 4.0  # of the Student t that residuals have
     lags: int = 2  # transitions by which an effect may come late, where the Spec varies no actuator's delay
     blocks: int = 10  # parts of the recordings that must agree with each other
-    share: float = 0.5  # of the spread between transitions, in what is believed
 
     def __post_init__(self) -> None:
-        for key, least in (("starts", 1), ("iterations", 1), ("freedom", 1), ("lags", 0), ("blocks", 1), ("share", 0)):
+        for key, least in (("starts", 1), ("iterations", 1), ("freedom", 1), ("lags", 0), ("blocks", 1)):
             if not getattr(self, key) >= least:
                 raise DREnvError(f"credible.{key}: got {getattr(self, key):g}, expected at least {least}")
 
@@ -60,7 +59,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
     central differences as wide as the posterior (a statistical linearisation, which looks past the small jumps that
     contacts make), from the best of a few points that fill the prior. What is believed is the covariance of the
     estimate, times the disagreement of recordings that were left out, plus the spread between transitions, plus what
-    one lag less would have changed.
+    one lag less would have changed beyond what noise makes of it.
 
     DROPO (`dropo`) likewise looks for a distribution of parameters under which every transition is likely; it
     samples what is linearised here, and takes the noise as known. A fit costs 2 d + 1 simulations of each transition
@@ -84,7 +83,7 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             losses = found.loss(np.concatenate([here[None], problem.errors(candidates)]), options.freedom)
             best = int(np.argmin(losses))
             moved = candidates[best - 1] if best else point
-            distance, stds = np.abs(moved - point), np.sqrt(np.diag(found.total(options.share)))
+            distance, stds = np.abs(moved - point), np.sqrt(np.diag(found.total()))
             point, step = moved, np.clip(stds, *_STEPS)
             if (distance < _CLOSE * stds).all() or distance.max() < _TINY:
                 break
@@ -98,13 +97,16 @@ class Credible(LikelihoodTuner[CredibleOptions]):
             noisy = self._mixed(problem, here, slopes, point, last, _LAST, states=states)
             heard, doubt = noisy.echo
             last, states = (noisy, states) if heard - doubt > _ECHO else (last, None)
-        covariance = last.total(options.share)
+        covariance = last.total()
         lags = self._lags(problem)
         if lags and len(here) > lags:
-            # what the last lag changed, those that are left out may change as well
+            # what the last lag changed, those that are left out may change as well, but for what noise makes of a lag:
+            # estimates of which one tells more differ by the difference of their variances (Hausman, "Specification
+            # tests in econometrics", Econometrica 1978)
             fewer = self._mixed(problem, here, slopes, point, last, _LAST, lags - 1, states)
             change = np.clip(point + last.shift, 0.0, 1.0) - np.clip(point + fewer.shift, 0.0, 1.0)
-            covariance = covariance + _DRIFT**2 * np.diag(change**2)
+            noise = np.diag(last.inflation * last.covariance - fewer.inflation * fewer.covariance)
+            covariance = covariance + _DRIFT**2 * np.diag(np.maximum(change**2 - np.maximum(noise, 0.0), 0.0))
         mean = np.clip(point + last.shift, 0.0, 1.0)
         self.notes = tuple(self._late(problem, mean, last))
         return mean, covariance

@@ -104,10 +104,9 @@ class Mixed:
         errors = self.inflation * np.diag(weights @ self.late_covariance @ weights.T)
         return weights @ self.late, np.sqrt(errors)
 
-    def total(self, share: float = 1.0) -> Array:
-        """The covariance to believe: `inflation` times that of mu, and `share` of T, (d, d); never beyond the prior."""
-        believed = self.inflation * self.covariance + share * np.diag(self.spread)
-        return drawn_in(believed, self.widest)
+    def total(self) -> Array:
+        """The covariance to believe: `inflation` times that of mu, and T, (d, d); never beyond the prior."""
+        return drawn_in(self.inflation * self.covariance + np.diag(self.spread), self.widest)
 
 
 def drawn_in(covariance: Array, widest: Array) -> Array:
