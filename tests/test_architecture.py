@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"errors", "files", "locks", "rng", "records", "spatial"}
+BASE = {"errors", "files", "locks", "parent", "rng", "records", "spatial"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "locks": {"errors", "files"},
+    "parent": set(),
     "rng": set(),
     "records": {"errors", "spatial"},
     "spatial": {"errors"},

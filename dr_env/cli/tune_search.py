@@ -22,6 +22,7 @@ from dr_env.envs import Objective, VectorEnv, as_spec, known_task, make_task, ta
 from dr_env.envs.keys import check_seed
 from dr_env.errors import DREnvError, StorageError
 from dr_env.files import check_writable
+from dr_env.parent import leave_with_parent
 from dr_env.spec import Spec
 from dr_env.tuning import Ledger
 
@@ -238,6 +239,7 @@ def note_of(error: Exception) -> str:
 
 def _worker(folder: Path, budget: int, threads: int, task: str | None) -> None:
     """`work` in a process of its own: an error is one line, and who started it decides when it stops."""
+    leave_with_parent()
     try:
         if task is not None:
             task_name(task)

@@ -6,7 +6,6 @@ import dataclasses
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.export import FrameSource, SourceRequest, cores
+from dr_env.parent import leave_with_parent
 from dr_env.spatial import Array
 from dr_env.spec import Spec
 
@@ -150,19 +150,11 @@ _open: _Open | None = None  # a worker's own
 def _begin(request: SourceRequest, each: int) -> None:
     """Makes a process a worker that draws with `each` cores; Mesa takes all of the machine's otherwise."""
     global _open
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started this decides
     os.environ.setdefault("LP_NUM_THREADS", str(each))
     cv2.setNumThreads(1)
     _open = _Open(request)
-
-
-def _leave_with_parent() -> None:
-    """Ends this process when the one that started it has gone, killed perhaps."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _frames(spec: Spec, which: range, positions: bool) -> Glimpses:

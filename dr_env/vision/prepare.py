@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Sequence
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 
 from dr_env.errors import DREnvError
 from dr_env.files import atomic_path
+from dr_env.parent import leave_with_parent
 from dr_env.records import versions
 from dr_env.rng import digest, generator
 from dr_env.vision.estimator import Estimator, Example
@@ -78,20 +76,12 @@ _mine: Preparing  # of a worker process
 def begin_worker(estimator: Estimator, data: Sequence[Images], seed: int) -> None:
     """Makes a worker ready."""
     global _mine
+    leave_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started this decides
     os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa takes all of the machine's cores otherwise, in each worker
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _mine = Preparing(estimator, data, seed)
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone, even killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def make_chunk(path: Path, numbers: NDArray[np.intp]) -> None:
